@@ -1,0 +1,40 @@
+// What the machine lets this process use: instruction sets usable (not merely advertised), CPUs by
+// affinity, the cgroup's CPU quota, memory. All functions are thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pelton {
+
+// True only when CPUID advertises the set, the OS saves its registers (XCR0), and for AMX the
+// kernel granted the tile permission (arch_prctl ARCH_REQ_XCOMP_PERM).
+struct CpuFeatures {
+  bool avx2 = false;         // with FMA and F16C
+  bool avx512 = false;       // F, BW, DQ, VL, CD
+  bool avx512_vnni = false;
+  bool avx512_bf16 = false;
+  bool avx512_fp16 = false;
+  bool amx_int8 = false;
+  bool amx_bf16 = false;
+};
+
+// Read once, then constant. Asks the kernel for AMX permission on first use.
+const CpuFeatures& UsableCpuFeatures();
+std::string CpuModelName();
+
+std::vector<int> AffinityCpus();            // ids of the CPUs this process may run on
+std::optional<double> CgroupCpuQuota();     // CPUs worth of time (v1 and v2), nothing when unlimited
+// Threads that compute: min(affinity, floor(quota)), at least 1. Re-reads the machine each call.
+int ComputeThreadBudget();
+
+struct MemoryState {
+  uint64_t limit_bytes = 0;      // the smaller of physical memory and the cgroup's limit
+  uint64_t available_bytes = 0;  // what may still be taken before that limit
+  uint64_t resident_bytes = 0;   // of this process
+};
+MemoryState ReadMemoryState();
+
+}  // namespace pelton
