@@ -1,0 +1,49 @@
+// Chat messages → prompt tokens, by the model's own Jinja template (sandboxed, with a step limit).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "text/tokenizer.h"
+
+namespace pelton::text {
+
+struct ChatMessage {
+  std::string role;      // system, developer, user, assistant, tool
+  std::string content;   // parts already joined
+  std::string name;          // optional
+  std::string tool_call_id;  // role tool
+  std::string tool_calls_json;  // role assistant: JSON array in OpenAI's shape, or empty
+};
+
+struct ChatTemplateInput {
+  std::vector<ChatMessage> messages;
+  std::string tools_json;   // JSON array in OpenAI's shape, or empty
+  std::string kwargs_json;  // JSON object of allowed template variables, or empty
+  bool add_generation_prompt = true;
+  // The last message is an assistant's and the answer continues it.
+  bool continue_final_message = false;
+};
+
+class ChatTemplate {  // immutable; thread-safe
+ public:
+  // Uses tokenizer.chat_template; a file without one gets a plain documented fallback
+  // (ChatML when its control tokens are in the vocabulary, else "role: text" lines).
+  static Result<std::unique_ptr<ChatTemplate>> FromMetadata(const format::Metadata& metadata,
+                                                            const Tokenizer& tokenizer);
+  virtual ~ChatTemplate() = default;
+
+  // The text that a person would see (control tokens written out). A template that raises, loops
+  // past the step limit or grows past the output limit is INVALID_ARGUMENT with its own words.
+  virtual Result<std::string> Render(const ChatTemplateInput& input) const = 0;
+
+  // Prompt ids. Control tokens come only from the template itself: a control token's text inside a
+  // message, name or tool is encoded as plain text. Exactly one BOS when the model wants one.
+  virtual Result<std::vector<TokenId>> RenderTokens(const ChatTemplateInput& input) const = 0;
+};
+
+}  // namespace pelton::text
