@@ -1,0 +1,32 @@
+// Which KV blocks are free, and who holds the others. A block holds 16 positions of one sequence in
+// every layer. Counts references, so that a later prefix cache can share blocks. Knows token runs,
+// knows no request. Owned by the engine thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace pelton::kv {
+
+using BlockId = int32_t;
+
+class BlockPool {
+ public:
+  explicit BlockPool(int blocks);
+
+  int total() const { return static_cast<int>(references_.size()); }
+  int free() const { return static_cast<int>(free_.size()); }
+
+  // `count` blocks with one reference each, or nothing at all when fewer are free.
+  std::optional<std::vector<BlockId>> Allocate(int count);
+  void AddReference(BlockId block);
+  void Release(std::span<const BlockId> blocks);  // a block at zero references is free again
+
+ private:
+  std::vector<int32_t> references_;
+  std::vector<BlockId> free_;  // last in, first out: a hot block is reused first
+};
+
+}  // namespace pelton::kv
