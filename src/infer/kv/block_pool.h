@@ -11,15 +11,16 @@
 namespace pelton::kv {
 
 using BlockId = int32_t;
+inline constexpr int kBlocksMax = 1 << 27;  // 2^31 positions: a position stays an int32_t
 
 class BlockPool {
  public:
-  explicit BlockPool(int blocks);
+  explicit BlockPool(int blocks);  // 0 … kBlocksMax
 
   int total() const { return static_cast<int>(references_.size()); }
   int free() const { return static_cast<int>(free_.size()); }
 
-  // `count` blocks with one reference each, or nothing at all when fewer are free.
+  // `count` (≥ 0) blocks with one reference each, or nothing at all when fewer are free.
   std::optional<std::vector<BlockId>> Allocate(int count);
   void AddReference(BlockId block);
   void Release(std::span<const BlockId> blocks);  // a block at zero references is free again
