@@ -1,0 +1,100 @@
+// Linear layers: packed weights, input rows in the form that they take, and the products of one set
+// of input rows with several matrices in one parallel region (q, k and v; gate and up).
+//
+// Building a model: Plan every matrix, add up PackedBytes (rounded by WeightArena::Rounded), check
+// memory, create one WeightArena, Pack. A step: Activations::Load once per distinct input, Multiply.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "base/mapped_file.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "nn/team.h"
+#include "tensor/dtype.h"
+
+namespace pelton::nn {
+
+// One huge-page region that all weights of a model lie in. Thread-compatible.
+class WeightArena {
+ public:
+  WeightArena() = default;
+  static Result<WeightArena> Create(uint64_t bytes);  // RESOURCE_EXHAUSTED when refused
+  static uint64_t Rounded(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
+  // The next `bytes`, 64-byte-aligned and zeroed. Taking more than was created is a bug (CHECK).
+  std::byte* Take(uint64_t bytes);
+
+ private:
+  HugeBuffer buffer_;
+  uint64_t used_ = 0;
+};
+
+// A weight matrix [outputs, inputs]. A view into an arena, cheap to copy, immutable once packed.
+class Linear {
+ public:
+  // 1 ≤ outputs, inputs ≤ kDimMax; inputs is a multiple of the dtype's block (caller has checked).
+  static constexpr int kDimMax = 1 << 24;
+
+  Linear() = default;
+  static Linear Plan(tensor::DType dtype, int outputs, int inputs);
+
+  int outputs() const { return packed_.n; }
+  int inputs() const { return packed_.k; }
+  uint64_t PackedBytes() const;
+  // rows: [outputs, inputs] in dtype, row-major. dst: PackedBytes(), 64-byte-aligned, outlives this.
+  // `progress` (may be empty) is called on the calling thread with the source bytes done since its
+  // last call. Holds no Turn itself: the caller does.
+  void Pack(const std::byte* rows, std::byte* dst, Team& team,
+            const std::function<void(uint64_t source_bytes)>& progress);
+  bool packed() const { return packed_.data != nullptr; }
+
+  void UnpackRow(int row, float* out) const { kernels::UnpackRow(packed_, row, out); }
+  const kernels::PackedMatrix& matrix() const { return packed_; }
+  bool integer() const {
+    return packed_.layout == kernels::Layout::kInt4 || packed_.layout == kernels::Layout::kInt8;
+  }
+
+ private:
+  tensor::DType dtype_ = tensor::DType::kF32;
+  kernels::PackedMatrix packed_;
+};
+
+// Input rows of linear layers. Its memory is taken at construction and reused. Not thread-safe.
+class Activations {
+ public:
+  static Result<Activations> Create(const kernels::KernelTable& table, int rows_max,
+                                    int inputs_max);
+
+  // Takes rows x [rows, inputs] (row stride ldx floats) and quantises them once; `x` must stay
+  // valid and unchanged until the last Multiply that uses it (matrices of floats read it).
+  void Load(Team& team, const float* x, int64_t ldx, int rows, int inputs);
+
+  int rows() const { return rows_; }
+  int inputs() const { return inputs_; }
+  const float* floats() const { return x_; }
+  int64_t stride() const { return ldx_; }
+  const std::byte* quantized() const { return buffer_.data(); }
+  const kernels::KernelTable& table() const { return *table_; }
+
+ private:
+  const kernels::KernelTable* table_ = nullptr;
+  int rows_max_ = 0, inputs_max_ = 0;
+  const float* x_ = nullptr;
+  int64_t ldx_ = 0;
+  int rows_ = 0, inputs_ = 0;
+  HugeBuffer buffer_;
+};
+
+struct Product {
+  const Linear* weight = nullptr;
+  float* y = nullptr;  // [rows, weight->outputs()]
+  int64_t ldy = 0;     // floats between rows of y
+};
+
+// y = x · wᵀ for every product, all over the same input rows; one parallel region.
+void Multiply(Team& team, const Activations& x, std::span<const Product> products);
+
+}  // namespace pelton::nn
