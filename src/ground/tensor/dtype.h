@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace pelton::tensor {
@@ -27,7 +28,7 @@ const DTypeInfo& InfoOf(DType type);
 std::optional<DType> DTypeFromGguf(uint32_t ggml_type);
 uint32_t GgufTypeOf(DType type);
 // The published name of any GGUF type id, readable by us or not ("IQ2_XS"); "type 77" when unknown.
-std::string_view GgufTypeName(uint32_t ggml_type);
+std::string GgufTypeName(uint32_t ggml_type);
 
 // Bytes of a row of `elems`; nothing when elems is not a multiple of the block or on overflow.
 std::optional<uint64_t> RowBytes(DType type, uint64_t elems);
