@@ -1,0 +1,46 @@
+// One step's rows as the model wants them: plain arrays, reused from step to step.
+// Owned by the engine thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/sequence.h"
+#include "models/model.h"
+
+namespace pelton::engine {
+
+class Batch {
+ public:
+  explicit Batch(int vocab_size) : vocab_size_(vocab_size) {}
+
+  void Clear();
+  // The next `sequence.rows` rows of a sequence, from its first position without KV. It takes part
+  // in sampling when they are its last.
+  void Add(Sequence& sequence);
+
+  bool empty() const { return members_.empty(); }
+  models::BatchView View() const {
+    return {.tokens = tokens_, .sequences = rows_, .logit_rows = logit_rows_};
+  }
+  std::span<Sequence* const> members() const { return members_; }
+  std::span<Sequence* const> sampled() const { return sampled_; }  // one a logit row
+
+  std::span<float> Logits();            // [sampled, vocab]; grows to the largest batch seen
+  std::span<float> LogitsOf(size_t i);  // of sampled()[i]; after Logits()
+
+ private:
+  const int vocab_size_;
+  std::vector<int32_t> tokens_;
+  std::vector<models::SequenceRows> rows_;
+  std::vector<int32_t> logit_rows_;
+  std::vector<Sequence*> members_;
+  std::vector<Sequence*> sampled_;
+  std::unique_ptr<float[]> logits_;
+  size_t logits_rows_held_ = 0;
+};
+
+}  // namespace pelton::engine

@@ -1,0 +1,109 @@
+#include "engine/loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace pelton::engine {
+
+// The page to read first: one turn of the engine.
+void Loop::Turn(int64_t idle_wait_ns) {
+  DrainInbox(idle_ ? idle_wait_ns : 0);
+  MakeStepPlan();
+  if (BuildBatch()) {
+    const nn::Team::Turn turn(parts_.team);
+    Step();
+    Sample();
+  }
+  Commit();
+  Publish();
+}
+
+Loop::Loop(const LoopParts& parts, const SchedulerLimits& limits, kv::KvStorage storage)
+    : parts_(parts), limits_(limits), storage_(std::move(storage)), pool_(storage_.blocks()),
+      batch_(parts.model.info().vocab_size) {
+  batch_.Clear();
+  CountStep();
+}
+
+void Loop::DrainInbox(int64_t wait_ns) {
+  parts_.inbox.Drain(wait_ns, &mail_);
+  for (auto& sequence : mail_.arrivals) Insert(std::move(sequence));
+  for (const RequestId id : mail_.resumes) {
+    const auto at = by_id_.find(id);
+    if (at != by_id_.end()) at->second->paused = false;
+  }
+  for (const RequestId id : mail_.cancels) {
+    const auto at = by_id_.find(id);
+    if (at != by_id_.end()) Finish(*at->second, FinishReason::kCancelled, OkStatus());
+  }
+  if (!mail_.cancels.empty()) RetireFinished();
+}
+
+// Keeps ranked_ in order: higher priority first, then earlier arrival.
+void Loop::Insert(std::unique_ptr<Sequence> sequence) {
+  sequence->arrival = arrivals_++;
+  by_id_[sequence->request.id] = sequence.get();
+  const auto at = std::upper_bound(ranked_.begin(), ranked_.end(), sequence->request.priority,
+                                   [](int priority, const auto& other) {
+                                     return priority > other->request.priority;
+                                   });
+  ranked_.insert(at, std::move(sequence));
+}
+
+void Loop::MakeStepPlan() {
+  views_.clear();
+  for (const auto& sequence : ranked_) {
+    views_.push_back({.tokens = sequence->known(),
+                      .computed = sequence->computed,
+                      .blocks = static_cast<int>(sequence->blocks.size()),
+                      .priority = sequence->request.priority,
+                      .deadline_ns = sequence->request.deadline_ns,
+                      .running = sequence->running,
+                      .started = sequence->started,
+                      .paused = sequence->paused});
+  }
+  MakePlan({.sequences = views_,
+            .free_blocks = pool_.free(),
+            .now_ns = parts_.clock.NowNs(),
+            .limits = limits_},
+           &plan_);
+  idle_ = plan_.work.empty();
+  for (const int i : plan_.preempted) {
+    Sequence& sequence = *ranked_[static_cast<size_t>(i)];
+    ReleaseBlocks(sequence);
+    sequence.computed = 0;
+    sequence.running = false;
+    ++counts_.preemptions;
+  }
+  for (const int i : plan_.expired) {
+    Finish(*ranked_[static_cast<size_t>(i)], FinishReason::kError,
+           DeadlineExceeded("the deadline passed while the request was queued"));
+  }
+}
+
+void Loop::ReleaseBlocks(Sequence& sequence) {
+  pool_.Release(sequence.blocks);
+  sequence.blocks.clear();
+}
+
+bool Loop::Reserve(Sequence& sequence, int new_blocks) {
+  if (new_blocks == 0) return true;
+  const auto blocks = pool_.Allocate(new_blocks);
+  if (BUG_IF(!blocks, "the plan gave out more blocks than are free")) return false;
+  sequence.blocks.insert(sequence.blocks.end(), blocks->begin(), blocks->end());
+  return true;
+}
+
+void Loop::CancelAll() {
+  DrainInbox(0);
+  batch_.Clear();
+  for (const auto& sequence : ranked_) {
+    if (!sequence->finish) Finish(*sequence, FinishReason::kCancelled, OkStatus());
+  }
+  RetireFinished();
+  Publish();
+}
+
+}  // namespace pelton::engine

@@ -1,0 +1,89 @@
+// The engine thread's work, one turn at a time. Knows no threads itself: the engine calls Turn in a
+// loop on its thread, the simulation calls it by hand with a fake clock.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/batch.h"
+#include "engine/engine.h"
+#include "engine/inbox.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "kv/block_pool.h"
+#include "kv/kv_storage.h"
+
+namespace pelton::engine {
+
+// What the loop works with; all of it outlives the loop.
+struct LoopParts {
+  models::Model& model;
+  const text::Tokenizer& tokenizer;
+  nn::Team& team;
+  const Clock& clock;
+  Inbox& inbox;
+};
+
+class Loop {  // owned by the engine thread; Stats is thread-safe
+ public:
+  Loop(const LoopParts& parts, const SchedulerLimits& limits, kv::KvStorage storage);
+
+  // One pass. Waits up to `idle_wait_ns` for mail when the last pass found nothing to step.
+  void Turn(int64_t idle_wait_ns);
+  // Every request, also those still in the inbox, hears its finish (cancelled).
+  void CancelAll();
+
+  EngineStats Stats() const;
+
+  // For the simulation's invariants.
+  const kv::BlockPool& pool() const { return pool_; }
+  std::span<const std::unique_ptr<Sequence>> sequences() const { return ranked_; }
+  const Plan& last_plan() const { return plan_; }
+
+ private:
+  // The stages of a turn, in order.
+  void DrainInbox(int64_t wait_ns);
+  void MakeStepPlan();
+  bool BuildBatch();
+  void Step();
+  void Sample();
+  void Commit();
+  void Publish();
+
+  void Insert(std::unique_ptr<Sequence> sequence);
+  void ReleaseBlocks(Sequence& sequence);
+  bool Reserve(Sequence& sequence, int new_blocks);
+  void CommitToken(Sequence& sequence);
+  void Finish(Sequence& sequence, FinishReason reason, Status error);
+  void RetireFinished();
+  void Deliver(Sequence& sequence);
+  void CountStep();
+
+  const LoopParts parts_;
+  const SchedulerLimits limits_;
+  kv::KvStorage storage_;
+  kv::BlockPool pool_;
+
+  std::vector<std::unique_ptr<Sequence>> ranked_;  // alive, in rank order
+  std::unordered_map<RequestId, Sequence*> by_id_;
+  std::vector<std::unique_ptr<Sequence>> finished_;  // to be told in this turn
+  uint64_t arrivals_ = 0;
+  bool idle_ = true;
+
+  // Of this turn; kept so that a turn does not allocate.
+  Inbox::Mail mail_;
+  std::vector<SequenceView> views_;
+  Plan plan_;
+  Batch batch_;
+
+  EngineStats counts_;
+  mutable std::mutex stats_mutex_;
+  EngineStats stats_;  // guarded by stats_mutex_
+};
+
+}  // namespace pelton::engine

@@ -1,0 +1,73 @@
+// Who steps next: a pure function from a picture of all sequences to a plan. No clocks, no memory of
+// its own, no pointers to sequences; the simulation in tests/sim drives exactly this code.
+//
+// Rules
+//  1. Sequences come in rank order: higher priority first, then earlier arrival.
+//  2. One row for each decoding sequence first, then prompt chunks of running sequences, then new
+//     ones from the queue, all in rank order, within `step_tokens`.
+//  3. When KV blocks run out, a sequence of lower rank gives all of its blocks back and is computed
+//     again later (preemption by recompute). Paused sequences go first, whatever their rank. So the
+//     first unpaused sequence always progresses, and with it, one after another, all.
+//  4. The queue is strict: nobody overtakes a waiting sequence of higher rank that does not fit yet.
+//     One of higher priority takes the place of running ones of lower priority.
+//  5. Admission wants blocks for the whole prompt, beside what running prompts still need and one
+//     block of growth for each running sequence; so preemption stays rare.
+//  6. Queued work past its deadline is dropped unstarted.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace pelton::engine {
+
+struct SchedulerLimits {
+  int step_tokens = 0;    // rows of one step
+  int prefill_chunk = 0;  // most rows of one sequence in a step
+  int max_running = 0;    // sequences in a step
+  int block_tokens = 0;   // positions of a KV block
+};
+
+struct SequenceView {
+  int tokens = 0;          // known: prompt and generated
+  int computed = 0;        // of those, how many lie in the KV cache; < tokens
+  int blocks = 0;          // KV blocks held
+  int priority = 0;
+  int64_t deadline_ns = 0;  // 0: none
+  bool running = false;    // admitted and not preempted
+  bool started = false;    // was admitted at least once
+  bool paused = false;     // its reader is behind
+};
+
+struct SchedulerInput {
+  std::span<const SequenceView> sequences;  // in rank order
+  int free_blocks = 0;
+  int64_t now_ns = 0;
+  SchedulerLimits limits;
+};
+
+// All indices are into SchedulerInput::sequences.
+struct Plan {
+  struct Work {
+    int sequence = 0;
+    int rows = 0;        // ≥ 1; all that are left when they give a token
+    int new_blocks = 0;  // to allocate before the step
+  };
+  std::vector<int> expired;    // drop
+  std::vector<int> preempted;  // give blocks back before anything is allocated
+  std::vector<Work> work;      // a waiting one among them is admitted by it
+
+  // Scratch of the scheduler, kept so that planning does not allocate.
+  struct Slot {
+    int blocks = 0;     // held, or to be held after this plan
+    int work = -1;      // index into `work`, -1 none
+    bool running = false;
+    bool out = false;   // expired or preempted by this plan
+  };
+  std::vector<Slot> slots;
+};
+
+// Replaces *plan. Work never exceeds the limits, blocks never exceed the free and the given back.
+void MakePlan(const SchedulerInput& input, Plan* plan);
+
+}  // namespace pelton::engine

@@ -1,0 +1,66 @@
+// One request inside the engine: its tokens, its KV blocks, its sampler, its output. Made by Submit
+// on the caller's thread, from then on owned by the engine thread.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/output_text.h"
+#include "kv/block_pool.h"
+#include "sampling/sampling.h"
+
+namespace pelton::engine {
+
+struct Sequence {
+  Sequence(EngineRequest r, std::shared_ptr<DeltaSink> s, const text::Tokenizer& tokenizer,
+           int vocab_size, const kernels::KernelTable& table, int context, int64_t now_ns)
+      : request(std::move(r)),
+        sink(std::move(s)),
+        tokens(std::move(request.prompt)),
+        prompt_tokens(static_cast<int>(tokens.size())),
+        max_tokens(std::min(request.max_tokens, context - prompt_tokens)),
+        sampler(request.sampling, tokens, vocab_size, table),
+        output(tokenizer, {.stop = std::move(request.stop),
+                           .include_stop_in_text = request.include_stop_in_text,
+                           .special_tokens_in_text = request.special_tokens_in_text,
+                           .tokens_wait_for_text = request.sampling.top_logprobs >= 0}),
+        submit_ns(now_ns) {}
+
+  int known() const { return static_cast<int>(tokens.size()); }
+  int generated() const { return known() - prompt_tokens; }
+
+  EngineRequest request;  // prompt and stop have moved out
+  const std::shared_ptr<DeltaSink> sink;
+  uint64_t arrival = 0;  // order of arrival
+
+  std::vector<text::TokenId> tokens;  // prompt, then generated
+  const int prompt_tokens;
+  const int max_tokens;               // clamped to the context
+
+  int computed = 0;                   // positions in the KV cache
+  std::vector<kv::BlockId> blocks;    // block of positions [16i, 16i + 16)
+  bool running = false;
+  bool started = false;
+  bool paused = false;
+
+  sampling::Sampler sampler;
+  OutputText output;
+
+  // Of this step.
+  int rows = 0;
+  sampling::Sample sample;
+  Delta delta;
+  bool has_delta = false;
+  std::optional<FinishReason> finish;
+
+  const int64_t submit_ns;
+  int64_t planned_ns = 0;
+  int64_t first_token_ns = 0;
+};
+
+}  // namespace pelton::engine
