@@ -6,6 +6,7 @@
 
 namespace pelton::app {
 
+config::Command PullCommand();
 config::Command CompletionCommand(const config::Program& program);
 config::Command ReferenceCommand(const config::Program& program);
 

@@ -23,9 +23,12 @@ int main(int argc, char** argv) {
       .summary = "serves language models from this machine, over the APIs that clients speak",
       .version = PELTON_VERSION,
       .commands = {},
-      .other_variables = {"PELTON_CACHE", "PELTON_FORCE_ISA"},
+      .other_variables = {"PELTON_CACHE", "PELTON_FORCE_ISA",
+                          // set by the tests for themselves
+                          "PELTON_BIN", "PELTON_MODEL_SMOLLM2", "PELTON_MODEL_GEMMA3"},
   };
   program.commands = {
+      app::PullCommand(),
       app::CompletionCommand(program),
       app::ReferenceCommand(program),
   };
