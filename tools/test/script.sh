@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Runs one script test:  script.sh NEEDS FILE [ARGS…]   (NEEDS separated by commas; see cmake/Test.cmake)
+# Exit 77, which ctest shows as not run, when something it needs is absent.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../setup/paths.sh"
+needs=$1 file=$2
+shift 2
+not_run() { echo "not run: $1"; exit 77; }
+for need in ${needs//,/ }; do
+  case $need in
+    smollm2) [ -f "$PELTON_MODEL_SMOLLM2" ] || not_run "no $PELTON_MODEL_SMOLLM2 (make test gets it)" ;;
+    gemma3) [ -f "$PELTON_MODEL_GEMMA3" ] || not_run "no $PELTON_MODEL_GEMMA3 (make test gets it)" ;;
+    node)
+      command -v node >/dev/null || not_run "no node"
+      [ -d "$PELTON_NODE_MODULES" ] || not_run "no Node packages (make test gets them)"
+      ln -sfn "$PELTON_NODE_MODULES" "$PELTON_ROOT/tests/clients/node_modules"
+      ;;
+    /*) [ -e "$need" ] || not_run "no $need" ;;
+    *) command -v "$need" >/dev/null || not_run "no $need" ;;
+  esac
+done
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PELTON_ROOT/tests${PYTHONPATH:+:$PYTHONPATH}"
+case $file in
+  *.py) [ -x "$PELTON_VENV/bin/python" ] || not_run "no Python environment (make test makes it)" ;;&
+  */test_*.py) exec "$PELTON_VENV/bin/python" -m pytest -q -p no:cacheprovider "$file" "$@" ;;
+  *.py) exec "$PELTON_VENV/bin/python" "$file" "$@" ;;
+  *.mjs | *.js) exec node "$file" "$@" ;;
+  *) exec "$file" "$@" ;;
+esac
