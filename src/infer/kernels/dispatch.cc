@@ -1,0 +1,31 @@
+// The list of tables, best first, and the choice among them.
+#include <array>
+
+#include "kernels/kernels.h"
+#include "kernels/packed.h"
+#include "kernels/ref/ref.h"
+
+namespace pelton::kernels {
+namespace {
+
+constexpr std::array kTables = {
+    &kRefTable,
+};
+
+}  // namespace
+
+std::span<const KernelTable* const> AllTables() { return kTables; }
+
+const KernelTable* ChooseTable(const CpuFeatures& features, std::string_view forced) {
+  for (const KernelTable* table : kTables) {
+    if (!forced.empty() && table->name != forced) continue;
+    if (table->usable(features)) return table;
+  }
+  return nullptr;
+}
+
+size_t KvBlockBytes(int kv_heads, int head_dim) {
+  return static_cast<size_t>(kv_heads) * KvHeadBytes(head_dim);
+}
+
+}  // namespace pelton::kernels

@@ -1,0 +1,190 @@
+// Weights of a file → panels (docs/formats/packed.md). Runs once at load.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "base/assert.h"
+#include "kernels/kernels.h"
+#include "kernels/packed.h"
+
+namespace pelton::kernels {
+namespace {
+
+using tensor::DType;
+
+// Inputs unpacked at a time: every block size (1, 32, 256) divides it, and it is a multiple of 64.
+constexpr int kPiece = 256;
+
+constexpr int kExponentMin = -100;  // of post_scale
+
+struct Piece {  // `kPiece` inputs of one row
+  uint8_t codes[kPiece];
+  float scales[kPiece / 16];
+  float mins[kPiece / 16];
+};
+
+// Bytes from the start of a row to element `i`, a multiple of the block.
+size_t RowOffset(DType dtype, int64_t i) {
+  const tensor::DTypeInfo& info = tensor::InfoOf(dtype);
+  return static_cast<size_t>(i) / info.block_elems * info.block_bytes;
+}
+
+// Types whose scales are fp16 in the file and are kept as they are.
+bool ScalesAreHalf(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_0: case DType::kQ4_1: case DType::kQ5_0: case DType::kQ5_1: case DType::kQ8_0:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void StoreHalf(std::byte* at, float v) {
+  const uint16_t bits = tensor::F16FromF32(v);
+  std::memcpy(at, &bits, 2);
+}
+
+void StoreCode(Layout layout, std::byte* codes, int col, int i, uint8_t code) {
+  const int quad = i / 4;
+  if (layout == Layout::kInt8) {
+    codes[quad * 64 + col * 4 + i % 4] = std::byte{code};
+    return;
+  }
+  std::byte& both = codes[(quad / 8 * 4 + quad % 4) * 64 + col * 4 + i % 4];
+  both |= std::byte{static_cast<uint8_t>(quad % 8 < 4 ? code : code << 4)};
+}
+
+void PackIntColumn(const PackedMatrix& plan, DType dtype, const std::byte* row, int col,
+                   std::byte* panel) {
+  const IntBlock shape = IntBlockOf(plan);
+  const float factor = 1.f / plan.post_scale;  // a power of two: exact
+  for (int64_t at = 0; at < plan.k; at += kPiece) {
+    const int count = static_cast<int>(std::min<int64_t>(kPiece, plan.k - at));
+    Piece piece;
+    tensor::UnpackAffineRow(dtype, row + RowOffset(dtype, at), count, piece.codes, piece.scales,
+                            piece.mins);
+    for (int g = 0; g < count / plan.group; ++g) {
+      const int64_t input = at + g * plan.group;
+      std::byte* block = panel + static_cast<size_t>(input / kBlockInputs) * shape.bytes;
+      const int group = static_cast<int>(input % kBlockInputs) / plan.group;
+      std::byte* scale = block + static_cast<size_t>(group * kPanelCols + col) * 2;
+      StoreHalf(scale, piece.scales[g] * factor);
+      if (!plan.symmetric) StoreHalf(scale + shape.mins, piece.mins[g] * factor);
+      for (int i = 0; i < plan.group; ++i) {
+        StoreCode(plan.layout, block + shape.codes, col,
+                  static_cast<int>(input % kBlockInputs) + i, piece.codes[g * plan.group + i]);
+      }
+    }
+  }
+}
+
+void PackFloatColumn(const PackedMatrix& plan, const std::byte* row, int col, std::byte* panel) {
+  const size_t bytes = FloatBytes(plan.layout);
+  for (int64_t i = 0; i < plan.k; ++i) {
+    std::memcpy(panel + static_cast<size_t>(i * kPanelCols + col) * bytes,
+                row + static_cast<size_t>(i) * bytes, bytes);
+  }
+}
+
+}  // namespace
+
+PackedMatrix PackPlan(DType dtype, int n, int k) {
+  PackedMatrix plan{.n = n, .k = k};
+  const auto form = tensor::AffineFormOf(dtype);
+  if (form) {
+    plan.layout = form->bits <= 4 ? Layout::kInt4 : Layout::kInt8;
+    plan.symmetric = form->symmetric;
+    plan.zero_point = form->zero_point;
+    plan.group = form->group;
+  } else {
+    plan.layout = dtype == DType::kF32   ? Layout::kF32
+                  : dtype == DType::kF16 ? Layout::kF16
+                                         : Layout::kBF16;
+  }
+  return plan;
+}
+
+uint64_t PackedBytes(const PackedMatrix& plan) {
+  return static_cast<uint64_t>(plan.panels()) * PanelBytes(plan);
+}
+
+// Scales of K-quants are products of an fp16 and a 6-bit integer; fp16 keeps 11 bits of them, a
+// relative error of 2^-12. The power of two keeps the largest near 2^13, so that scales down to
+// 2^-27 of it stay normal numbers. Over parts of a matrix the largest answer is the matrix's.
+float PackScale(DType dtype, const std::byte* rows, int n, int k) {
+  const auto form = tensor::AffineFormOf(dtype);
+  if (!form || ScalesAreHalf(dtype)) return 1.f;
+  const size_t row_bytes = RowOffset(dtype, k);
+  float largest = 0;
+  for (int r = 0; r < n; ++r) {
+    for (int64_t at = 0; at < k; at += kPiece) {
+      const int count = static_cast<int>(std::min<int64_t>(kPiece, k - at));
+      Piece piece;
+      tensor::UnpackAffineRow(dtype, rows + static_cast<size_t>(r) * row_bytes +
+                                         RowOffset(dtype, at),
+                              count, piece.codes, piece.scales, piece.mins);
+      for (int g = 0; g < count / form->group; ++g) {
+        const float scale = std::fabs(piece.scales[g]);
+        const float min = form->symmetric ? 0.f : std::fabs(piece.mins[g]);
+        if (std::isfinite(scale)) largest = std::max(largest, scale);
+        if (std::isfinite(min)) largest = std::max(largest, min);
+      }
+    }
+  }
+  return std::ldexp(1.f, largest == 0 ? kExponentMin : std::clamp(std::ilogb(largest) - 13, kExponentMin, 100));
+}
+
+void PackPanels(const PackedMatrix& plan, DType dtype, const std::byte* rows, int panel_begin,
+                int panel_end, std::byte* dst) {
+  const size_t row_bytes = RowOffset(dtype, plan.k);
+  const size_t panel_bytes = PanelBytes(plan);
+  for (int p = panel_begin; p < panel_end; ++p) {
+    std::byte* panel = dst + static_cast<size_t>(p) * panel_bytes;
+    std::memset(panel, 0, panel_bytes);
+    for (int col = 0; col < kPanelCols && p * kPanelCols + col < plan.n; ++col) {
+      const std::byte* row = rows + static_cast<size_t>(p * kPanelCols + col) * row_bytes;
+      if (IsInteger(plan.layout)) {
+        PackIntColumn(plan, dtype, row, col, panel);
+      } else {
+        PackFloatColumn(plan, row, col, panel);
+      }
+    }
+  }
+}
+
+void UnpackRow(const PackedMatrix& w, int row, float* out) {
+  DCHECK(row >= 0 && row < w.n, "row outside the matrix");
+  const std::byte* panel = w.data + static_cast<size_t>(row / kPanelCols) * PanelBytes(w);
+  const int col = row % kPanelCols;
+  uint16_t bits = 0;
+  if (!IsInteger(w.layout)) {
+    for (int64_t i = 0; i < w.k; ++i) {
+      const std::byte* at = panel + static_cast<size_t>(i * kPanelCols + col) * FloatBytes(w.layout);
+      if (w.layout == Layout::kF32) {
+        std::memcpy(&out[i], at, 4);
+        continue;
+      }
+      std::memcpy(&bits, at, 2);
+      out[i] = w.layout == Layout::kF16 ? tensor::F32FromF16(bits) : tensor::F32FromBF16(bits);
+    }
+    return;
+  }
+  const IntBlock shape = IntBlockOf(w);
+  for (int64_t i = 0; i < w.k; ++i) {
+    const std::byte* block = panel + static_cast<size_t>(i / kBlockInputs) * shape.bytes;
+    const int input = static_cast<int>(i % kBlockInputs);
+    const std::byte* scale_at = block + static_cast<size_t>(input / w.group * kPanelCols + col) * 2;
+    std::memcpy(&bits, scale_at, 2);
+    const float scale = tensor::F32FromF16(bits) * w.post_scale;
+    float min = 0;
+    if (!w.symmetric) {
+      std::memcpy(&bits, scale_at + shape.mins, 2);
+      min = tensor::F32FromF16(bits) * w.post_scale;
+    }
+    const int code = CodeAt(w.layout, block + shape.codes, col, input);
+    out[i] = std::fma(scale, static_cast<float>(code - w.zero_point), min);
+  }
+}
+
+}  // namespace pelton::kernels

@@ -1,0 +1,78 @@
+// Where things lie inside packed weights and KV blocks (docs/formats/packed.md). Private to the room.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace pelton::kernels {
+
+inline constexpr int kBlockInputs = 64;  // inputs of one block of a panel
+
+// One block of an integer panel: 16 outputs × 64 inputs, in this order, each part a multiple of 64
+// bytes: scales fp16 [64 / group][16], mins the same (when not symmetric), codes.
+//
+// Codes come in quads: quad q holds inputs 4q … 4q+3 of all 16 outputs as bytes [output][input].
+//   kInt8: 16 quads in ascending order, 64 bytes each.
+//   kInt4: for each 32 inputs (quads 8h … 8h+7) four vectors of 64 bytes; vector j has quad 8h+j in
+//          the low nibbles and quad 8h+j+4 in the high nibbles.
+struct IntBlock {
+  int groups;         // 64 / group
+  size_t mins;        // offset of mins; scales lie at 0
+  size_t codes;       // offset of the codes
+  size_t bytes;       // of the whole block
+};
+
+inline IntBlock IntBlockOf(const PackedMatrix& w) {
+  const int groups = kBlockInputs / w.group;
+  const size_t scale_bytes = static_cast<size_t>(groups) * kPanelCols * 2;
+  const size_t codes = w.symmetric ? scale_bytes : 2 * scale_bytes;
+  const size_t code_bytes = w.layout == Layout::kInt4 ? 512 : 1024;
+  return {.groups = groups, .mins = scale_bytes, .codes = codes, .bytes = codes + code_bytes};
+}
+
+// Code of output `col`, input `i` (0…63) of a block's codes.
+inline int CodeAt(Layout layout, const std::byte* codes, int col, int i) {
+  const int quad = i / 4;
+  if (layout == Layout::kInt8) return static_cast<int>(codes[quad * 64 + col * 4 + i % 4]);
+  const int vector = quad / 8 * 4 + quad % 4;
+  const int both = static_cast<int>(codes[vector * 64 + col * 4 + i % 4]);
+  return quad % 8 < 4 ? both & 15 : both >> 4;
+}
+
+inline int Blocks(int k) { return static_cast<int>((static_cast<int64_t>(k) + 63) / kBlockInputs); }
+
+inline bool IsInteger(Layout layout) { return layout == Layout::kInt4 || layout == Layout::kInt8; }
+
+inline size_t FloatBytes(Layout layout) { return layout == Layout::kF32 ? 4 : 2; }
+
+// Bytes of one panel: integer blocks, or for floats [k padded to 64][16].
+inline size_t PanelBytes(const PackedMatrix& w) {
+  const size_t blocks = static_cast<size_t>(Blocks(w.k));
+  if (IsInteger(w.layout)) return blocks * IntBlockOf(w).bytes;
+  return blocks * kBlockInputs * kPanelCols * FloatBytes(w.layout);
+}
+
+// A KV block of one layer: per kv head keys fp16 [head_dim][16 positions], then values fp16
+// [16 positions][head_dim]. Keys are transposed so that 16 scores grow at once without horizontal
+// sums.
+inline size_t KvHeadBytes(int head_dim) {
+  return static_cast<size_t>(head_dim) * kKvBlockTokens * 2 * 2;
+}
+inline size_t KvValuesOffset(int head_dim) { return KvHeadBytes(head_dim) / 2; }
+
+// Activations as two planes, read by `ref` and the VNNI tables: for each 32 inputs.
+struct alignas(32) PlaneGroup {
+  int8_t hi[32];
+  int8_t lo[32];
+  float d;              // value = d · (256·hi + lo)
+  int32_t sum_half[2];  // Σ of the integers, inputs 0…15 and 16…31
+  int32_t sum;          // of both halves
+  float dsum_half[2];   // d · sum_half, each rounded once
+  float dsum;           // d · sum
+  int32_t reserved;
+};
+static_assert(sizeof(PlaneGroup) == 96);
+
+}  // namespace pelton::kernels

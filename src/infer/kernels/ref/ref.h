@@ -1,0 +1,37 @@
+// The scalar truth: defines every operation of the table. Runs anywhere.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace pelton::kernels {
+
+extern const KernelTable kRefTable;
+
+namespace ref {
+
+size_t QuantizedRowBytes(int k);
+void QuantizeRows(const float* x, int64_t ldx, int m, int k, std::byte* out);
+void GemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
+             int panel_begin, int panel_end);
+void GemmFloat(const PackedMatrix& w, const float* x, int64_t ldx, int m, float* y, int64_t ldy,
+               int panel_begin, int panel_end);
+void RmsNorm(const float* x, const float* weight, float eps, int n, float* out);
+void Rope(float* x, int heads, int head_dim, int rope_dim, const float* cos, const float* sin,
+          RopeStyle style);
+void SiluMul(const float* gate, const float* up, int n, float* out);
+void GeluTanhMul(const float* gate, const float* up, int n, float* out);
+void Add(const float* x, int n, float* inout);
+void Scale(float factor, int n, float* inout);
+void KvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slot,
+             std::byte* block);
+void Attention(const AttentionArgs& args);
+void MaxSumExp(const float* x, int n, float* max, double* sum_exp);
+int Argmax(const float* x, int n);
+
+// e^x by the polynomial of numbers.h.
+float Exp(float x);
+// Sum of 16 lanes in the one order that all tables use.
+float Fold(const float lanes[16]);
+
+}  // namespace ref
+}  // namespace pelton::kernels

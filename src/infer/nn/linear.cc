@@ -1,0 +1,140 @@
+#include "nn/linear.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/checked.h"
+
+namespace pelton::nn {
+namespace {
+
+// Rows below which quantising on the calling thread is cheaper than waking the team.
+constexpr int kQuantizeGrain = 8;
+// Panels a thread should find in one product, several times over, so that a thread that loses its
+// core leaves little behind.
+constexpr int kPiecesPerThread = 6;
+
+uint64_t RowBytesOf(tensor::DType dtype, int inputs) {
+  const tensor::DTypeInfo& info = tensor::InfoOf(dtype);
+  return static_cast<uint64_t>(inputs) / info.block_elems * info.block_bytes;
+}
+
+}  // namespace
+
+Result<WeightArena> WeightArena::Create(uint64_t bytes) {
+  WeightArena arena;
+  Result<HugeBuffer> buffer = HugeBuffer::Allocate(Rounded(bytes));
+  if (!buffer.ok()) return buffer.status();
+  arena.buffer_ = std::move(*buffer);
+  return arena;
+}
+
+std::byte* WeightArena::Take(uint64_t bytes) {
+  const uint64_t rounded = Rounded(bytes);
+  CHECK(rounded <= buffer_.size() - used_, "more weights than were planned");
+  std::byte* taken = buffer_.data() + used_;
+  used_ += rounded;
+  return taken;
+}
+
+Linear Linear::Plan(tensor::DType dtype, int outputs, int inputs) {
+  CHECK(outputs >= 1 && outputs <= kDimMax && inputs >= 1 && inputs <= kDimMax &&
+            static_cast<uint32_t>(inputs) % tensor::InfoOf(dtype).block_elems == 0,
+        "the loader checks shapes");
+  Linear linear;
+  linear.dtype_ = dtype;
+  linear.packed_ = kernels::PackPlan(dtype, outputs, inputs);
+  return linear;
+}
+
+uint64_t Linear::PackedBytes() const { return kernels::PackedBytes(packed_); }
+
+void Linear::Pack(const std::byte* rows, std::byte* dst, Team& team,
+                  const std::function<void(uint64_t source_bytes)>& progress) {
+  const uint64_t row_bytes = RowBytesOf(dtype_, inputs());
+  const int panels = packed_.panels();
+  std::vector<float> scales(static_cast<size_t>(panels));
+  team.ParallelFor(panels, 16, [&](int64_t begin, int64_t end, int) {
+    const int first = static_cast<int>(begin) * kernels::kPanelCols;
+    const int last = std::min(outputs(), static_cast<int>(end) * kernels::kPanelCols);
+    scales[static_cast<size_t>(begin)] = kernels::PackScale(
+        dtype_, rows + static_cast<uint64_t>(first) * row_bytes, last - first, inputs());
+  });
+  packed_.post_scale = *std::max_element(scales.begin(), scales.end());
+  // In strides, so that progress is told while a large matrix is packed.
+  constexpr int kStride = 1024;
+  for (int panel = 0; panel < panels; panel += kStride) {
+    const int count = std::min(kStride, panels - panel);
+    team.ParallelFor(count, 4, [&](int64_t begin, int64_t end, int) {
+      kernels::PackPanels(packed_, dtype_, rows, panel + static_cast<int>(begin),
+                          panel + static_cast<int>(end), dst);
+    });
+    if (!progress) continue;
+    const int done = std::min(outputs(), (panel + count) * kernels::kPanelCols);
+    progress(static_cast<uint64_t>(done - panel * kernels::kPanelCols) * row_bytes);
+  }
+  packed_.data = dst;
+}
+
+Result<Activations> Activations::Create(const kernels::KernelTable& table, int rows_max,
+                                        int inputs_max) {
+  Activations activations;
+  activations.table_ = &table;
+  activations.rows_max_ = rows_max;
+  activations.inputs_max_ = inputs_max;
+  const auto bytes = CheckedMul<uint64_t>(table.quantized_row_bytes(inputs_max),
+                                          static_cast<uint64_t>(rows_max));
+  if (!bytes) return ResourceExhausted("activations of too many rows");
+  Result<HugeBuffer> buffer = HugeBuffer::Allocate(*bytes);
+  if (!buffer.ok()) return buffer.status();
+  activations.buffer_ = std::move(*buffer);
+  return activations;
+}
+
+void Activations::Load(Team& team, const float* x, int64_t ldx, int rows, int inputs) {
+  CHECK(rows >= 0 && rows <= rows_max_ && inputs <= inputs_max_, "activations overrun");
+  x_ = x;
+  ldx_ = ldx;
+  rows_ = rows;
+  inputs_ = inputs;
+  const size_t row_bytes = table_->quantized_row_bytes(inputs);
+  team.ParallelFor(rows, kQuantizeGrain, [&](int64_t begin, int64_t end, int) {
+    table_->quantize_rows(x + begin * ldx, ldx, static_cast<int>(end - begin), inputs,
+                          buffer_.data() + static_cast<size_t>(begin) * row_bytes);
+  });
+}
+
+void Multiply(Team& team, const Activations& x, std::span<const Product> products) {
+  if (x.rows() == 0) return;
+  int64_t panels = 0;
+  for (const Product& product : products) {
+    CHECK(product.weight->inputs() == x.inputs() && product.weight->packed(),
+          "a product of other inputs");
+    panels += product.weight->matrix().panels();
+  }
+  const kernels::KernelTable& table = x.table();
+  const int64_t grain =
+      std::max<int64_t>(1, panels / (static_cast<int64_t>(team.size()) * kPiecesPerThread));
+  // Panels of all products are numbered through; a piece may span two of them.
+  team.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
+    int64_t base = 0;
+    for (const Product& product : products) {
+      const kernels::PackedMatrix& w = product.weight->matrix();
+      const int64_t first = std::max<int64_t>(begin - base, 0);
+      const int64_t last = std::min<int64_t>(end - base, w.panels());
+      base += w.panels();
+      if (first >= last) continue;
+      if (product.weight->integer()) {
+        table.gemm_int(w, x.quantized(), x.rows(), product.y, product.ldy,
+                       static_cast<int>(first), static_cast<int>(last));
+      } else {
+        table.gemm_float(w, x.floats(), x.stride(), x.rows(), product.y, product.ldy,
+                         static_cast<int>(first), static_cast<int>(last));
+      }
+    }
+  });
+}
+
+}  // namespace pelton::nn

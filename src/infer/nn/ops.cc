@@ -1,0 +1,174 @@
+#include "nn/ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace pelton::nn {
+namespace {
+
+// Rows a piece has at least: below two pieces the calling thread does all.
+constexpr int kRowGrain = 8;
+// Rows of one attention piece; a tile of queries shares the reading of keys and values.
+constexpr int kAttentionRows = 16;
+// Scores (rows · positions · query heads of a kv head) that are worth a piece of their own.
+constexpr int64_t kAttentionPieceScores = 2048;
+
+}  // namespace
+
+void RmsNormRows(const kernels::KernelTable& table, Team& team, const float* x, int64_t ldx,
+                 const float* weight, float eps, int rows, int n, float* out, int64_t ldo) {
+  team.ParallelFor(rows, kRowGrain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) table.rms_norm(x + r * ldx, weight, eps, n, out + r * ldo);
+  });
+}
+
+void RmsNormHeads(const kernels::KernelTable& table, Team& team, float* x, int64_t ldx, int rows,
+                  int heads, int head_dim, const float* weight, float eps) {
+  team.ParallelFor(rows, kRowGrain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int h = 0; h < heads; ++h) {
+        float* head = x + r * ldx + static_cast<int64_t>(h) * head_dim;
+        table.rms_norm(head, weight, eps, head_dim, head);
+      }
+    }
+  });
+}
+
+void AddRows(const kernels::KernelTable& table, Team& team, const float* x, int64_t ldx, int rows,
+             int n, float* inout, int64_t ldio) {
+  team.ParallelFor(rows, kRowGrain * 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) table.add(x + r * ldx, n, inout + r * ldio);
+  });
+}
+
+void GateRows(const kernels::KernelTable& table, Team& team, Gate kind, const float* gate,
+              const float* up, int64_t ld, int rows, int n, float* out, int64_t ldo) {
+  const auto gated = kind == Gate::kSilu ? table.silu_mul : table.gelu_tanh_mul;
+  team.ParallelFor(rows, kRowGrain / 2, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) gated(gate + r * ld, up + r * ld, n, out + r * ldo);
+  });
+}
+
+RopeTable::RopeTable(std::vector<double> inverse_frequency, int positions_max)
+    : inverse_frequency_(std::move(inverse_frequency)), positions_max_(positions_max) {
+  CHECK(positions_max_ >= 1, "a rope table of no positions");
+}
+
+void RopeTable::Ensure(int positions) {
+  CHECK(positions <= positions_max_, "position beyond the rope table");
+  const size_t half = inverse_frequency_.size();
+  while (static_cast<int64_t>(chunks_.size()) * kChunk < positions) {
+    const int first = static_cast<int>(chunks_.size()) * kChunk;
+    std::vector<float> chunk(static_cast<size_t>(kChunk) * 2 * half);
+    for (int p = 0; p < kChunk; ++p) {
+      float* row = chunk.data() + static_cast<size_t>(p) * 2 * half;
+      for (size_t i = 0; i < half; ++i) {
+        const double angle = (first + p) * inverse_frequency_[i];
+        row[i] = static_cast<float>(std::cos(angle));
+        row[half + i] = static_cast<float>(std::sin(angle));
+      }
+    }
+    chunks_.push_back(std::move(chunk));
+  }
+}
+
+const float* RopeTable::Cos(int position) const {
+  return chunks_[static_cast<size_t>(position) / kChunk].data() +
+         static_cast<size_t>(position % kChunk) * 2 * inverse_frequency_.size();
+}
+
+const float* RopeTable::Sin(int position) const {
+  return Cos(position) + inverse_frequency_.size();
+}
+
+void RopeRows(const kernels::KernelTable& table, Team& team, RopeTable& rope,
+              kernels::RopeStyle style, std::span<const RowSpan> spans, float* x, int64_t ldx,
+              int heads, int head_dim) {
+  for (const RowSpan& span : spans) {
+    rope.Ensure(span.position + span.rows);
+    team.ParallelFor(span.rows, kRowGrain * 2, [&](int64_t begin, int64_t end, int) {
+      for (int64_t r = begin; r < end; ++r) {
+        const int position = span.position + static_cast<int>(r);
+        table.rope(x + (span.row_begin + r) * ldx, heads, head_dim, rope.rope_dim(),
+                   rope.Cos(position), rope.Sin(position), style);
+      }
+    });
+  }
+}
+
+void WriteKvRows(const kernels::KernelTable& table, Team& team, std::span<const RowSpan> spans,
+                 const float* k, const float* v, int64_t ld, const KvLayer& layer) {
+  for (const RowSpan& span : spans) {
+    // A piece is a whole block, so that no two threads write to one cache line.
+    const int first_block = span.position / kernels::kKvBlockTokens;
+    const int last_block = (span.position + span.rows - 1) / kernels::kKvBlockTokens;
+    team.ParallelFor(last_block - first_block + 1, 1, [&](int64_t begin, int64_t end, int) {
+      const int from = std::max<int>(
+          span.position, (first_block + static_cast<int>(begin)) * kernels::kKvBlockTokens);
+      const int to = std::min<int>(span.position + span.rows,
+                                   (first_block + static_cast<int>(end)) * kernels::kKvBlockTokens);
+      for (int position = from; position < to; ++position) {
+        const int64_t row = span.row_begin + position - span.position;
+        std::byte* block =
+            layer.base + static_cast<size_t>(span.block_table[position / kernels::kKvBlockTokens]) *
+                             layer.block_bytes;
+        table.kv_write(k + row * ld, v + row * ld, layer.kv_heads, layer.head_dim,
+                       position % kernels::kKvBlockTokens, block);
+      }
+    });
+  }
+}
+
+void AttentionRows(const kernels::KernelTable& table, Team& team, std::span<const RowSpan> spans,
+                   const AttentionShape& shape, const float* q, int64_t ldq, const KvLayer& layer,
+                   float* out, int64_t ldo) {
+  // Pieces: (span, tile of rows, kv head), numbered through; late rows first within a span would
+  // balance better, but the claims are dynamic and the tiles small.
+  int64_t pieces = 0;
+  int64_t scores = 0;
+  for (const RowSpan& span : spans) {
+    const int tiles = (span.rows + kAttentionRows - 1) / kAttentionRows;
+    pieces += static_cast<int64_t>(tiles) * layer.kv_heads;
+    int64_t reach = span.position + span.rows;
+    if (shape.window > 0) reach = std::min<int64_t>(reach, shape.window);
+    scores += reach * span.rows * shape.heads;
+  }
+  const int64_t grain = std::clamp<int64_t>(pieces * kAttentionPieceScores / std::max<int64_t>(1, scores), 1, pieces);
+  team.ParallelFor(pieces, grain, [&](int64_t begin, int64_t end, int) {
+    int64_t base = 0;
+    for (const RowSpan& span : spans) {
+      const int tiles = (span.rows + kAttentionRows - 1) / kAttentionRows;
+      const int64_t count = static_cast<int64_t>(tiles) * layer.kv_heads;
+      for (int64_t i = std::max(begin, base); i < std::min(end, base + count); ++i) {
+        const int tile = static_cast<int>((i - base) / layer.kv_heads);
+        const int kv_head = static_cast<int>((i - base) % layer.kv_heads);
+        const int row = tile * kAttentionRows;
+        const kernels::AttentionArgs args{
+            .q = q + (span.row_begin + row) * ldq,
+            .q_stride = ldq,
+            .out = out + (span.row_begin + row) * ldo,
+            .out_stride = ldo,
+            .kv = layer.base,
+            .block_bytes = layer.block_bytes,
+            .block_table = span.block_table,
+            .rows = std::min(kAttentionRows, span.rows - row),
+            .position = span.position + row,
+            .window = shape.window,
+            .heads = shape.heads,
+            .kv_heads = layer.kv_heads,
+            .head_dim = layer.head_dim,
+            .kv_head_begin = kv_head,
+            .kv_head_end = kv_head + 1,
+            .scale = shape.scale,
+            .softcap = shape.softcap};
+        table.attention(args);
+      }
+      base += count;
+    }
+  });
+}
+
+}  // namespace pelton::nn
