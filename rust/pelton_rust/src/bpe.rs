@@ -1,0 +1,129 @@
+//! Byte-level byte-pair encoding on `tokenizers`' BPE model.
+
+use crate::{Failure, pretokenizer::Pretokenizer};
+use ahash::AHashMap;
+use tokenizers::{Model, models::bpe::BPE};
+
+/// Words remembered a thread; an entry is a short word and its ids.
+const CACHED_WORDS: usize = 10_000;
+
+pub struct Bpe {
+    model: BPE,
+    pretokenizer: Pretokenizer,
+    /// GPT-2's letter for each byte.
+    letters: [char; 256],
+}
+
+/// GPT-2's printable spelling of bytes: printable Latin-1 stands for itself, the other bytes, in
+/// order, for U+0100 upwards.
+fn byte_letters() -> [char; 256] {
+    let mut next = 0x100u32;
+    std::array::from_fn(|b| {
+        let own = matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+        let code = if own { b as u32 } else { next };
+        next += u32::from(!own);
+        char::from_u32(code).expect("below the surrogates")
+    })
+}
+
+impl Bpe {
+    pub fn new(pieces: &[(&str, u32)], merges: &[&str], pre: &str) -> Result<Self, Failure> {
+        let (pretokenizer, whole_words) = Pretokenizer::new(pre)?;
+        let vocab: AHashMap<String, u32> =
+            pieces.iter().map(|(text, id)| (text.to_string(), *id)).collect();
+        let letters = byte_letters();
+        for (byte, letter) in letters.iter().enumerate() {
+            if !vocab.contains_key(letter.encode_utf8(&mut [0; 4]) as &str) {
+                return Err(Failure::invalid(format!(
+                    "tokenizer.ggml.tokens: no token for byte 0x{byte:02x}"
+                )));
+            }
+        }
+        let mut pairs = Vec::with_capacity(merges.len());
+        let mut joined = String::new();
+        for (i, merge) in merges.iter().enumerate() {
+            let parts = merge.split_once(' ').filter(|(_, right)| !right.contains(' '));
+            let Some((left, right)) = parts else {
+                return Err(Failure::invalid(format!(
+                    "tokenizer.ggml.merges[{i}]: not two pieces with one space between"
+                )));
+            };
+            joined.clear();
+            joined.push_str(left);
+            joined.push_str(right);
+            for piece in [left, right, &joined] {
+                if !vocab.contains_key(piece) {
+                    return Err(Failure::invalid(format!(
+                        "tokenizer.ggml.merges[{i}]: \"{}\" is not in the vocabulary",
+                        piece.escape_debug()
+                    )));
+                }
+            }
+            pairs.push((left.to_string(), right.to_string()));
+        }
+        let model = BPE::builder()
+            .vocab_and_merges(vocab, pairs)
+            .cache_capacity(CACHED_WORDS)
+            .ignore_merges(whole_words)
+            .build()
+            .map_err(|e| Failure::invalid(format!("tokenizer.ggml.merges: {e}")))?;
+        Ok(Bpe { model, pretokenizer, letters })
+    }
+
+    /// Appends the ids of `text`.
+    pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), Failure> {
+        let mut spelled = String::new();
+        self.pretokenizer.split(text, &mut |word| {
+            spelled.clear();
+            spelled.extend(word.bytes().map(|b| self.letters[b as usize]));
+            let tokens = self
+                .model
+                .tokenize(&spelled)
+                .map_err(|e| Failure::internal(format!("byte-pair encoding: {e}")))?;
+            ids.extend(tokens.iter().map(|t| t.id));
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_gpt2s() {
+        let l = byte_letters();
+        assert_eq!((l[0], l[32], l[b'a' as usize], l[0x7f], l[0xad]), ('Ā', 'Ġ', 'a', 'ġ', 'Ń'));
+    }
+
+    fn bytes_and(extra: &[&str]) -> Vec<(String, u32)> {
+        byte_letters()
+            .iter()
+            .map(|c| c.to_string())
+            .chain(extra.iter().map(|s| s.to_string()))
+            .zip(0..)
+            .collect()
+    }
+
+    #[test]
+    fn merges_in_order_of_rank() {
+        let vocab = bytes_and(&["ab", "bc", "abc"]);
+        let vocab: Vec<(&str, u32)> = vocab.iter().map(|(s, i)| (s.as_str(), *i)).collect();
+        let bpe = Bpe::new(&vocab, &["b c", "a b", "a bc"], "gpt-2").ok().expect("valid");
+        let mut ids = Vec::new();
+        bpe.encode("abc", &mut ids).ok().expect("encodes");
+        assert_eq!(ids, [258]);
+    }
+
+    #[test]
+    fn merges_that_do_not_fit_are_named() {
+        let vocab = bytes_and(&["ab"]);
+        let vocab: Vec<(&str, u32)> = vocab.iter().map(|(s, i)| (s.as_str(), *i)).collect();
+        for (merge, word) in [("a c", "\"ac\""), ("ab", "one space"), ("a b c", "one space")] {
+            let e = Bpe::new(&vocab, &[merge], "gpt-2").err().expect("refused");
+            assert!(e.text.contains(word), "{}", e.text);
+        }
+        let e = Bpe::new(&vocab[1..], &[], "gpt-2").err().expect("refused");
+        assert!(e.text.contains("byte 0x00"), "{}", e.text);
+    }
+}
