@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "tensor/dtype.h"
+#include "tensor/quantize.h"
 
 namespace pelton::tensor {
 namespace {
@@ -88,6 +89,31 @@ TEST(Affine, EqualsDequantizeExactlyOnRandomBlocks) {
 TEST(AffineDeathTest, FloatTypesHaveNoCodes) {
   EXPECT_FALSE(AffineFormOf(DType::kBF16));
   EXPECT_DEATH(UnpackAffineRow(DType::kF32, nullptr, 0, nullptr, nullptr, nullptr), "no codes");
+}
+
+// Largest error a type may make on numbers of [-1, 1]: half a step of 2 / (2^bits - 1) with a
+// minimum, a whole step of 2 / 2^bits without one (the positive end is one code short), and a little
+// for the rounding of the scales themselves.
+TEST(Quantize, StaysWithinTheStepOfEveryType) {
+  const std::array<float, kAll.size()> error_max = {0,       5e-4F, 4e-3F, 0.126F, 0.068F, 0.064F,
+                                                    0.033F,  4.1e-3F, 0.4F, 0.26F, 0.07F, 0.04F,
+                                                    0.034F};
+  Random random(3);
+  std::vector<float> in(2048);
+  for (float& v : in) v = static_cast<float>(random.Uniform() * 2 - 1);
+  std::fill(in.begin(), in.begin() + 256, 0.0F);
+  std::fill(in.begin() + 256, in.begin() + 512, 0.5F);
+  for (size_t t = 0; t < kAll.size(); ++t) {
+    std::vector<uint8_t> row(*RowBytes(kAll[t], in.size()));
+    std::vector<float> back(in.size());
+    QuantizeRow(kAll[t], in.data(), static_cast<int64_t>(in.size()), row.data());
+    DequantizeRow(kAll[t], row.data(), static_cast<int64_t>(in.size()), back.data());
+    float worst = 0;
+    for (size_t i = 0; i < in.size(); ++i) worst = std::max(worst, std::fabs(back[i] - in[i]));
+    EXPECT_LE(worst, error_max[t]) << InfoOf(kAll[t]).name;
+    EXPECT_GE(worst, error_max[t] / 4) << InfoOf(kAll[t]).name << ": the bound is too loose";
+    for (size_t i = 0; i < 256; ++i) ASSERT_EQ(back[i], 0.0F) << InfoOf(kAll[t]).name;
+  }
 }
 
 TEST(DType, GgufIdsGoBothWaysAndUnreadableTypesHaveNames) {
