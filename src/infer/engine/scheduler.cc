@@ -23,8 +23,9 @@ class Planner {
 
   void Run() {
     Expire();
-    PlanRunning(/*decoding=*/true);
-    PlanRunning(/*decoding=*/false);
+    const bool first_is_prefilling = FirstIsPrefilling();
+    PlanDecodes(/*reserved=*/first_is_prefilling ? 1 : 0);
+    PlanPrefills();
     AdmitWaiting();
     DropCancelledWork();
   }
@@ -49,10 +50,26 @@ class Planner {
     }
   }
 
-  void PlanRunning(bool decoding) {
-    for (int i = 0; i < Count() && rows_left_ > 0 && items_ < limits_.max_running; ++i) {
-      if (!Steps(i) || (Pending(i) == 1) != decoding) continue;
-      GiveRows(i);
+  // Whether the running sequence of highest rank has a prompt to compute: then the decoding ones
+  // leave it one row and one place, so that it progresses in every step.
+  bool FirstIsPrefilling() {
+    for (int i = 0; i < Count(); ++i) {
+      if (Steps(i)) return Pending(i) > 1;
+    }
+    return false;
+  }
+
+  void PlanDecodes(int reserved) {
+    for (int i = 0; i < Count(); ++i) {
+      if (rows_left_ <= reserved || items_ >= limits_.max_running - reserved) return;
+      if (Steps(i) && Pending(i) == 1) GiveRows(i);
+    }
+  }
+
+  void PlanPrefills() {
+    for (int i = 0; i < Count(); ++i) {
+      if (rows_left_ <= 0 || items_ >= limits_.max_running) return;
+      if (Steps(i) && Pending(i) > 1) GiveRows(i);
     }
   }
 
@@ -125,7 +142,11 @@ class Planner {
     int promised = -1;  // computed when the first candidate is met
     int running = 0;
     for (int i = 0; i < Count() && rows_left_ > 0; ++i) {
-      if (Slot(i).running || Slot(i).out || View(i).paused) continue;
+      if (Slot(i).running || View(i).paused) continue;
+      if (Slot(i).out) {
+        if (View(i).running) return;  // preempted just now: nobody overtakes it
+        continue;
+      }
       if (promised < 0) {
         promised = Promised();
         running = Running();

@@ -1,0 +1,175 @@
+#include "engine/scheduler.h"
+
+#include <gtest/gtest.h>
+
+namespace pelton::engine {
+namespace {
+
+constexpr SchedulerLimits kLimits{
+    .step_tokens = 64, .prefill_chunk = 32, .max_running = 4, .block_tokens = 16};
+
+SequenceView Waiting(int tokens, int priority = 0) {
+  SequenceView v;
+  v.tokens = tokens;
+  v.priority = priority;
+  return v;
+}
+
+// `tokens` known, all but the last in the cache.
+SequenceView Decoding(int tokens, int priority = 0) {
+  SequenceView v;
+  v.tokens = tokens;
+  v.computed = tokens - 1;
+  v.blocks = (v.computed + 15) / 16;
+  v.priority = priority;
+  v.running = v.started = true;
+  return v;
+}
+
+SequenceView Prefilling(int tokens, int computed, int priority = 0) {
+  SequenceView v = Decoding(computed + 1, priority);
+  v.tokens = tokens;
+  return v;
+}
+
+SequenceView Paused(SequenceView v) {
+  v.paused = true;
+  return v;
+}
+
+Plan PlanOf(const std::vector<SequenceView>& views, int free_blocks,
+            SchedulerLimits limits = kLimits, int64_t now_ns = 0) {
+  Plan plan;
+  plan.work.push_back({9, 9, 9});  // left-overs must vanish
+  MakePlan({.sequences = views, .free_blocks = free_blocks, .now_ns = now_ns, .limits = limits},
+           &plan);
+  return plan;
+}
+
+// "index:rows+blocks …" in order of work, then "!preempted", then "x expired".
+std::string Text(const Plan& plan) {
+  std::string text;
+  const auto add = [&](const std::string& s) { text += (text.empty() ? "" : " ") + s; };
+  for (const Plan::Work& w : plan.work) {
+    add(std::to_string(w.sequence) + ":" + std::to_string(w.rows) + "+" +
+        std::to_string(w.new_blocks));
+  }
+  for (const int i : plan.preempted) add("!" + std::to_string(i));
+  for (const int i : plan.expired) add("x" + std::to_string(i));
+  return text;
+}
+
+TEST(Scheduler, NothingToDoIsAnEmptyPlan) {
+  EXPECT_EQ(Text(PlanOf({}, 10)), "");
+  EXPECT_EQ(Text(PlanOf({Paused(Decoding(5))}, 10)), "");
+}
+
+TEST(Scheduler, DecodesFirstThenPromptsWithinTheBudget) {
+  // 64 rows: two decodes, a chunk of 32, then what is left for the new one.
+  EXPECT_EQ(Text(PlanOf({Decoding(20), Prefilling(100, 32), Decoding(30), Waiting(50)}, 20)),
+            "0:1+0 2:1+0 1:32+2 3:30+2");
+}
+
+TEST(Scheduler, ADecodeTakesABlockAtItsBorderOnly) {
+  EXPECT_EQ(Text(PlanOf({Decoding(16)}, 5)), "0:1+0");
+  EXPECT_EQ(Text(PlanOf({Decoding(17)}, 5)), "0:1+1");
+  EXPECT_EQ(Text(PlanOf({Decoding(18)}, 5)), "0:1+0");
+}
+
+TEST(Scheduler, APromptIsCutIntoChunks) {
+  EXPECT_EQ(Text(PlanOf({Waiting(33)}, 5)), "0:32+2");
+  EXPECT_EQ(Text(PlanOf({Prefilling(33, 32)}, 5)), "0:1+1");
+  EXPECT_EQ(Text(PlanOf({Waiting(32)}, 5)), "0:32+2");
+}
+
+TEST(Scheduler, AFirstPromptProgressesBesideFullDecodes) {
+  SchedulerLimits limits = kLimits;
+  limits.step_tokens = 3;
+  limits.max_running = 3;
+  // The prompt has the highest rank: the third decode waits a step.
+  EXPECT_EQ(Text(PlanOf({Prefilling(40, 16), Decoding(5), Decoding(5), Decoding(5)}, 9, limits)),
+            "1:1+0 2:1+0 0:1+1");
+}
+
+TEST(Scheduler, RunsAtMostMaxRunning) {
+  EXPECT_EQ(Text(PlanOf({Waiting(3), Waiting(3), Waiting(3), Waiting(3), Waiting(3)}, 20)),
+            "0:3+1 1:3+1 2:3+1 3:3+1");
+  // Paused ones do not count, resumed ones above the limit wait in order of rank.
+  EXPECT_EQ(Text(PlanOf({Paused(Decoding(5)), Decoding(5), Decoding(5), Decoding(5), Waiting(3)},
+                        20)),
+            "1:1+0 2:1+0 3:1+0 4:3+1");
+  EXPECT_EQ(Text(PlanOf({Decoding(5), Decoding(5), Decoding(5), Decoding(5), Decoding(5)}, 20)),
+            "0:1+0 1:1+0 2:1+0 3:1+0");
+}
+
+TEST(Scheduler, AdmissionWantsRoomForTheWholePromptAndGrowth) {
+  // 33 tokens and the next one: 3 blocks, and 1 for the running one to grow.
+  EXPECT_EQ(Text(PlanOf({Decoding(5), Waiting(33)}, 3)), "0:1+0");
+  EXPECT_EQ(Text(PlanOf({Decoding(5), Waiting(33)}, 4)), "0:1+0 1:32+2");
+  // Alone it needs no such margin.
+  EXPECT_EQ(Text(PlanOf({Waiting(33)}, 3)), "0:32+2");
+}
+
+TEST(Scheduler, NobodyOvertakesTheHeadOfTheQueue) {
+  EXPECT_EQ(Text(PlanOf({Decoding(5), Waiting(60), Waiting(2)}, 3)), "0:1+0");
+}
+
+TEST(Scheduler, PreemptsTheLowestRankWhenBlocksRunOut) {
+  EXPECT_EQ(Text(PlanOf({Decoding(17), Decoding(20), Decoding(20)}, 0)), "0:1+1 1:1+0 !2");
+}
+
+TEST(Scheduler, ALowestRankWithoutBlocksWaits) {
+  EXPECT_EQ(Text(PlanOf({Decoding(20), Decoding(17)}, 0)), "0:1+0");
+}
+
+TEST(Scheduler, PausedSequencesGiveWayFirstWhateverTheirRank) {
+  EXPECT_EQ(Text(PlanOf({Paused(Decoding(20, 5)), Decoding(17), Decoding(20)}, 0)),
+            "1:1+1 2:1+0 !0");
+}
+
+TEST(Scheduler, APromptShrinksToTheBlocksThatAreLeftBeforeItPreempts) {
+  EXPECT_EQ(Text(PlanOf({Prefilling(80, 16), Decoding(20)}, 1)), "1:1+0 0:16+1");
+  // With none left the decode that was planned already gives its work back too.
+  EXPECT_EQ(Text(PlanOf({Prefilling(80, 16), Decoding(20)}, 0)), "0:32+2 !1");
+}
+
+TEST(Scheduler, NobodyOvertakesASequencePreemptedInTheSamePlan) {
+  // 2 gives four blocks back, of which 0 takes one; 3 would fit into the rest.
+  EXPECT_EQ(Text(PlanOf({Decoding(17), Decoding(20), Decoding(60), Waiting(2)}, 0)),
+            "0:1+1 1:1+0 !2");
+}
+
+TEST(Scheduler, HigherPriorityTakesThePlaceOfLower) {
+  SchedulerLimits limits = kLimits;
+  limits.max_running = 2;
+  EXPECT_EQ(Text(PlanOf({Waiting(5, 1), Decoding(5), Decoding(5)}, 9, limits)),
+            "1:1+0 0:5+1 !2");
+  // Equal priority never does.
+  EXPECT_EQ(Text(PlanOf({Waiting(5), Decoding(5), Decoding(5)}, 9, limits)), "1:1+0 2:1+0");
+}
+
+TEST(Scheduler, HigherPriorityTakesBlocksOfLowerButNothingInVain) {
+  EXPECT_EQ(Text(PlanOf({Waiting(30, 1), Decoding(40)}, 0)), "0:30+2 !1");
+  // 1 stays and wants growth: the two blocks of 2 would not be enough.
+  EXPECT_EQ(Text(PlanOf({Waiting(30, 1), Decoding(40, 1), Decoding(20)}, 0)), "1:1+0 2:1+0");
+}
+
+TEST(Scheduler, DropsQueuedWorkPastItsDeadline) {
+  SequenceView queued = Waiting(5);
+  queued.deadline_ns = 100;
+  SequenceView running = Decoding(5);
+  running.deadline_ns = 50;
+  SequenceView preempted = Waiting(5);
+  preempted.deadline_ns = 50;
+  preempted.started = true;
+  const std::vector<SequenceView> views = {running, queued, preempted, Waiting(4)};
+  EXPECT_EQ(Text(PlanOf(views, 20, kLimits, 99)), "0:1+0 1:5+1 2:5+1 3:4+1");
+  EXPECT_EQ(Text(PlanOf(views, 20, kLimits, 100)), "0:1+0 2:5+1 3:4+1 x1");
+}
+
+TEST(Scheduler, SkipsWaitingSequencesThatArePaused) {
+  EXPECT_EQ(Text(PlanOf({Paused(Waiting(5)), Waiting(6)}, 9)), "1:6+1");
+}
+
+}  // namespace
+}  // namespace pelton::engine
