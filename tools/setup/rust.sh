@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the Rust workspace (rust/) and prints the folder that holds libpelton_rust.a.
+# Builds the Rust workspace (rust/) and prints the folder that holds libpelton_rust.a; with --path
+# it only prints where that is.
 #
 # Dependencies compile once a Cargo.lock; finished libraries are kept by the hash of the sources,
 # so clones with different sources share the former and never meet in the latter.
@@ -11,7 +12,7 @@ source_key=$(find . -type f -not -path './target/*' \( -name '*.rs' -o -name '*.
   LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
 target_dir=$PELTON_CACHE/rust/$lock_key
 lib_dir=$target_dir/lib/$source_key
-if [ ! -f "$lib_dir/libpelton_rust.a" ]; then
+if [ "${1:-}" != --path ] && [ ! -f "$lib_dir/libpelton_rust.a" ]; then
   mkdir -p "$lib_dir"
   exec 9>"$target_dir/.lock"
   flock 9

@@ -79,9 +79,7 @@ compilers() {
 rust_library() {
   [ -f "$PELTON_ROOT/rust/Cargo.lock" ] || return 0
   # Built from here only so that its minutes show progress; CMake runs the same script.
-  local key
-  key=$(content_key "$PELTON_ROOT/rust/Cargo.lock")
-  if compgen -G "$PELTON_CACHE/rust/$key/lib/*/libpelton_rust.a" >/dev/null; then return; fi
+  [ -f "$("$setup_dir/rust.sh" --path)/libpelton_rust.a" ] && return
   step "Rust library (cargo build --release --locked)" "$setup_dir/rust.sh"
 }
 
