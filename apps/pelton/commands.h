@@ -7,6 +7,7 @@
 namespace pelton::app {
 
 config::Command PullCommand();
+config::Command DoctorCommand();
 config::Command CompletionCommand(const config::Program& program);
 config::Command ReferenceCommand(const config::Program& program);
 

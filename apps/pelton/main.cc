@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   };
   program.commands = {
       app::PullCommand(),
+      app::DoctorCommand(),
       app::CompletionCommand(program),
       app::ReferenceCommand(program),
   };
