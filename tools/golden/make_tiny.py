@@ -196,13 +196,16 @@ def main():
         w.add_rope_scaling_factor(4.0)
     finish(folder, "llama-linear", transformers.LlamaForCausalLM(config), "llama", byte_vocabulary, linear_more)
 
-    # Heads wider than the model divided by them, as in Mistral Nemo.
+    # Heads wider than the model divided by them, as in Mistral Nemo, and the window of Mistral 7B v0.1.
     config = transformers.MistralConfig(**base, hidden_size=64, intermediate_size=96, num_hidden_layers=2,
                                         num_attention_heads=4, num_key_value_heads=1, head_dim=24,
-                                        sliding_window=None, rope_parameters=plain | {"rope_theta": 1e6},
+                                        sliding_window=40, rope_parameters=plain | {"rope_theta": 1e6},
                                         tie_word_embeddings=False)
-    finish(folder, "mistral", transformers.MistralForCausalLM(config), "llama", byte_vocabulary,
-           lambda w: w.add_rope_freq_base(1e6))
+
+    def mistral_more(w):
+        w.add_rope_freq_base(1e6)
+        w.add_sliding_window(40)
+    finish(folder, "mistral", transformers.MistralForCausalLM(config), "llama", byte_vocabulary, mistral_more)
 
     base |= {"rms_norm_eps": 1e-6, "bos_token_id": 2, "eos_token_id": 1}
     layers = 7

@@ -71,7 +71,8 @@ class Model {
 };
 
 // Checks hyper-parameters and every tensor's name, type and shape, computes the memory needed and
-// refuses (RESOURCE_EXHAUSTED, with both numbers) before anything large is allocated.
+// refuses (RESOURCE_EXHAUSTED, with both numbers) before anything large is allocated. Takes the
+// team's Turn while it packs: the caller must not hold it.
 Result<std::unique_ptr<Model>> LoadModel(const format::ModelFile& file, const LoadOptions& options,
                                          nn::Team& team);
 

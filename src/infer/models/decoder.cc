@@ -1,0 +1,272 @@
+#include "models/decoder.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/checked.h"
+#include "base/cpu.h"
+
+namespace pelton::models {
+namespace {
+
+constexpr int kEmbedGrain = 8;  // rows of the embedding looked up at a time
+
+uint64_t MiB(uint64_t bytes) { return (bytes + (uint64_t{1} << 20) - 1) >> 20; }
+
+Status CheckMemory(const format::ModelFile& file, uint64_t needed) {
+  const uint64_t available = ReadMemoryState().available_bytes;
+  if (needed <= available) return OkStatus();
+  return ResourceExhausted(fmt::format("{} needs {} MiB of memory, {} MiB are available",
+                                       file.path(), MiB(needed), MiB(available)));
+}
+
+}  // namespace
+
+Status Decoder::DeclareLayer(WeightPlan& plan, int layer) {
+  DecoderLayer& w = layers_[static_cast<size_t>(layer)];
+  const Hyper& h = hyper_;
+  const std::string prefix = fmt::format("blk.{}.", layer);
+  struct Matrix {
+    const char* name;
+    int outputs, inputs;
+    nn::Linear* slot;
+  };
+  for (const Matrix& m : {Matrix{"attn_q", h.q_width(), h.dim, &w.q},
+                          Matrix{"attn_k", h.kv_width(), h.dim, &w.k},
+                          Matrix{"attn_v", h.kv_width(), h.dim, &w.v},
+                          Matrix{"attn_output", h.dim, h.q_width(), &w.o},
+                          Matrix{"ffn_gate", h.feed_forward, h.dim, &w.gate},
+                          Matrix{"ffn_up", h.feed_forward, h.dim, &w.up},
+                          Matrix{"ffn_down", h.dim, h.feed_forward, &w.down}}) {
+    RETURN_IF_ERROR(plan.Matrix(prefix + m.name + ".weight", m.outputs, m.inputs, m.slot));
+  }
+  RETURN_IF_ERROR(plan.Vector(prefix + "attn_norm.weight", h.dim, &w.attention_norm));
+  return plan.Vector(prefix + "ffn_norm.weight", h.dim, &w.ffn_norm);
+}
+
+Status Decoder::DeclareAll(const format::ModelFile& file, WeightPlan& plan) {
+  RETURN_IF_ERROR(plan.Matrix("token_embd.weight", hyper_.vocab, hyper_.dim, &embedding_));
+  if (file.Find("output.weight") != nullptr) {
+    RETURN_IF_ERROR(plan.Matrix("output.weight", hyper_.vocab, hyper_.dim, &head_));
+  }
+  RETURN_IF_ERROR(plan.Vector("output_norm.weight", hyper_.dim, &output_norm_));
+  RETURN_IF_ERROR(Declare(file, plan));
+  return plan.RefuseUnknown();
+}
+
+Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOptions& options,
+                     nn::Team& team) {
+  CHECK(options.table != nullptr, "LoadModel needs a kernel table");
+  auto architecture = file.metadata().String("general.architecture");
+  RETURN_IF_ERROR(architecture.status());
+  auto hyper = ReadHyper(file, *architecture);
+  RETURN_IF_ERROR(hyper.status());
+  model.hyper_ = *hyper;
+  model.table_ = options.table;
+  model.layers_.resize(static_cast<size_t>(hyper->layers));
+  WeightPlan plan(file);
+  RETURN_IF_ERROR(model.DeclareAll(file, plan));
+  auto sampling = ReadSamplingDefaults(file.metadata(), model.family_sampling_);
+  RETURN_IF_ERROR(sampling.status());
+  auto name = file.metadata().StringOr("general.name", "");
+  RETURN_IF_ERROR(name.status());
+
+  const auto needed = CheckedAdd(plan.packed_bytes(), model.BufferBytes(kRowsMax));
+  if (!needed) return ResourceExhausted("the weights are larger than any memory");
+  RETURN_IF_ERROR(CheckMemory(file, *needed));
+  auto arena = nn::WeightArena::Create(plan.packed_bytes());
+  RETURN_IF_ERROR(arena.status());
+  model.arena_ = *std::move(arena);
+  {
+    nn::Team::Turn turn(team);
+    RETURN_IF_ERROR(plan.Pack(model.arena_, team, options.progress));
+  }
+  if (!model.head_.packed()) model.head_ = model.embedding_;
+  RETURN_IF_ERROR(model.MakeBuffers(kRowsMax));
+  model.info_ = {
+      .architecture = std::string(*architecture),
+      .name = std::string(*name),
+      .quantization = plan.CommonestType(),
+      .vocab_size = hyper->vocab,
+      .context_length = hyper->context,
+      .layers = hyper->layers,
+      .parameters = plan.parameters(),
+      .weight_bytes = plan.packed_bytes(),
+      .kv_block_bytes = kernels::KvBlockBytes(hyper->kv_heads, hyper->head_dim),
+      .sampling = *sampling,
+  };
+  return OkStatus();
+}
+
+uint64_t Decoder::BufferBytes(int rows) const {
+  const Hyper& h = hyper_;
+  const uint64_t row_floats =
+      2 * static_cast<uint64_t>(h.dim) + 2 * static_cast<uint64_t>(h.q_width()) +
+      2 * static_cast<uint64_t>(h.kv_width()) + 2 * static_cast<uint64_t>(h.feed_forward);
+  const size_t quantised = table_->quantized_row_bytes(
+      std::max({h.dim, h.q_width(), h.feed_forward}));
+  return static_cast<uint64_t>(rows) * (row_floats * sizeof(float) + quantised);
+}
+
+Status Decoder::MakeBuffers(int rows) {
+  const Hyper& h = hyper_;
+  const std::array<std::pair<float**, int>, 8> parts = {{{&x_, h.dim}, {&h_, h.dim},
+                                                         {&q_, h.q_width()}, {&k_, h.kv_width()},
+                                                         {&v_, h.kv_width()}, {&a_, h.q_width()},
+                                                         {&gate_, h.feed_forward},
+                                                         {&up_, h.feed_forward}}};
+  uint64_t bytes = 0;
+  for (const auto& [slot, width] : parts) {
+    bytes += nn::WeightArena::Rounded(static_cast<uint64_t>(width) * rows * sizeof(float));
+  }
+  auto buffer = HugeBuffer::Allocate(bytes);
+  RETURN_IF_ERROR(buffer.status());
+  buffer_ = *std::move(buffer);
+  std::byte* next = buffer_.data();
+  for (const auto& [slot, width] : parts) {
+    *slot = reinterpret_cast<float*>(next);
+    next += nn::WeightArena::Rounded(static_cast<uint64_t>(width) * rows * sizeof(float));
+  }
+  auto activations = nn::Activations::Create(
+      *table_, rows, std::max({h.dim, h.q_width(), h.feed_forward}));
+  RETURN_IF_ERROR(activations.status());
+  activations_ = *std::move(activations);
+  return OkStatus();
+}
+
+void Decoder::Forward(const BatchView& batch, kv::KvStorage& kv, nn::Team& team,
+                      std::span<float> logits) {
+  CHECK(batch.tokens.size() <= static_cast<size_t>(kRowsMax), "more rows than MaxRows()");
+  CHECK(logits.size() >= batch.logit_rows.size() * static_cast<size_t>(hyper_.vocab),
+        "logits are smaller than logit_rows x vocab");
+  rows_ = static_cast<int>(batch.tokens.size());
+  kv_ = &kv;
+  team_ = &team;
+  spans_.clear();
+  for (const SequenceRows& s : batch.sequences) {
+    spans_.push_back({.row_begin = s.row_begin, .rows = s.rows, .position = s.position,
+                      .block_table = s.block_table.data()});
+  }
+  Embed(batch.tokens);
+  for (int layer = 0; layer < hyper_.layers; ++layer) RunLayer(layer);
+  if (!batch.logit_rows.empty()) ComputeLogits(batch.logit_rows, logits);
+}
+
+void Decoder::Embed(std::span<const int32_t> tokens) {
+  team_->ParallelFor(rows_, kEmbedGrain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) {
+      DCHECK(tokens[r] >= 0 && tokens[r] < hyper_.vocab, "token outside the vocabulary");
+      float* row = x_ + r * hyper_.dim;
+      embedding_.UnpackRow(tokens[r], row);
+      if (embedding_scale_ != 1.f) table_->scale(embedding_scale_, hyper_.dim, row);
+    }
+  });
+}
+
+void Decoder::Normalise(const float* weight) {
+  nn::RmsNormRows(*table_, *team_, x_, hyper_.dim, weight, hyper_.rms_eps, rows_, hyper_.dim, h_,
+                  hyper_.dim);
+}
+
+void Decoder::NormaliseOutput(const float* weight) {
+  nn::RmsNormRows(*table_, *team_, h_, hyper_.dim, weight, hyper_.rms_eps, rows_, hyper_.dim, h_,
+                  hyper_.dim);
+}
+
+void Decoder::ProjectQkv(const DecoderLayer& layer) {
+  activations_.Load(*team_, h_, hyper_.dim, rows_, hyper_.dim);
+  const std::array<nn::Product, 3> products = {{{&layer.q, q_, hyper_.q_width()},
+                                                {&layer.k, k_, hyper_.kv_width()},
+                                                {&layer.v, v_, hyper_.kv_width()}}};
+  nn::Multiply(*team_, activations_, products);
+}
+
+void Decoder::NormaliseHeads(const DecoderLayer& layer) {
+  nn::RmsNormHeads(*table_, *team_, q_, hyper_.q_width(), rows_, hyper_.heads, hyper_.head_dim,
+                   layer.q_norm, hyper_.rms_eps);
+  nn::RmsNormHeads(*table_, *team_, k_, hyper_.kv_width(), rows_, hyper_.kv_heads, hyper_.head_dim,
+                   layer.k_norm, hyper_.rms_eps);
+}
+
+void Decoder::Rotate(nn::RopeTable& rope, kernels::RopeStyle style) {
+  nn::RopeRows(*table_, *team_, rope, style, spans_, q_, hyper_.q_width(), hyper_.heads,
+               hyper_.head_dim);
+  nn::RopeRows(*table_, *team_, rope, style, spans_, k_, hyper_.kv_width(), hyper_.kv_heads,
+               hyper_.head_dim);
+}
+
+void Decoder::Attend(int layer, int window, float scale) {
+  const nn::KvLayer kv_layer{.base = kv_->Layer(layer), .block_bytes = kv_->block_bytes(),
+                             .kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim};
+  nn::WriteKvRows(*table_, *team_, spans_, k_, v_, hyper_.kv_width(), kv_layer);
+  const nn::AttentionShape shape{.heads = hyper_.heads, .window = window, .scale = scale};
+  nn::AttentionRows(*table_, *team_, spans_, shape, q_, hyper_.q_width(), kv_layer, a_,
+                    hyper_.q_width());
+}
+
+void Decoder::ProjectOut(const nn::Linear& o) {
+  activations_.Load(*team_, a_, hyper_.q_width(), rows_, hyper_.q_width());
+  const std::array<nn::Product, 1> products = {{{&o, h_, hyper_.dim}}};
+  nn::Multiply(*team_, activations_, products);
+}
+
+void Decoder::FeedForward(const DecoderLayer& layer, nn::Gate gate) {
+  activations_.Load(*team_, h_, hyper_.dim, rows_, hyper_.dim);
+  const std::array<nn::Product, 2> wide = {{{&layer.gate, gate_, hyper_.feed_forward},
+                                            {&layer.up, up_, hyper_.feed_forward}}};
+  nn::Multiply(*team_, activations_, wide);
+  nn::GateRows(*table_, *team_, gate, gate_, up_, hyper_.feed_forward, rows_, hyper_.feed_forward,
+               gate_, hyper_.feed_forward);
+  activations_.Load(*team_, gate_, hyper_.feed_forward, rows_, hyper_.feed_forward);
+  const std::array<nn::Product, 1> narrow = {{{&layer.down, h_, hyper_.dim}}};
+  nn::Multiply(*team_, activations_, narrow);
+}
+
+void Decoder::AddToResidual() {
+  nn::AddRows(*table_, *team_, h_, hyper_.dim, rows_, hyper_.dim, x_, hyper_.dim);
+}
+
+void Decoder::ComputeLogits(std::span<const int32_t> logit_rows, std::span<float> logits) {
+  const int64_t dim = hyper_.dim;
+  const int count = static_cast<int>(logit_rows.size());
+  for (int i = 0; i < count; ++i) {  // ascending, so that a row moves down or stays
+    const int64_t row = logit_rows[static_cast<size_t>(i)];
+    if (row != i) std::memcpy(x_ + i * dim, x_ + row * dim, static_cast<size_t>(dim) * sizeof(float));
+  }
+  nn::RmsNormRows(*table_, *team_, x_, dim, output_norm_, hyper_.rms_eps, count, hyper_.dim, h_,
+                  dim);
+  activations_.Load(*team_, h_, dim, count, hyper_.dim);
+  const std::array<nn::Product, 1> products = {{{&head_, logits.data(), hyper_.vocab}}};
+  nn::Multiply(*team_, activations_, products);
+}
+
+Status ApplyRopeFactors(const format::ModelFile& file, WeightPlan& plan, int rope_dim,
+                        std::vector<double>& inverse_frequency) {
+  constexpr std::string_view kName = "rope_freqs.weight";
+  if (file.Find(kName) == nullptr) return OkStatus();
+  const std::array<int64_t, 1> shape = {rope_dim / 2};
+  auto tensor = file.Require(kName, shape);
+  RETURN_IF_ERROR(tensor.status());
+  if ((*tensor)->dtype != tensor::DType::kF32) {
+    return InvalidArgument(fmt::format("tensor {} has type {}, not F32", kName,
+                                       tensor::InfoOf((*tensor)->dtype).name));
+  }
+  plan.Known(kName);
+  std::vector<float> factors(inverse_frequency.size());
+  tensor::DequantizeRow(tensor::DType::kF32, (*tensor)->data.data(), shape[0], factors.data());
+  for (size_t i = 0; i < factors.size(); ++i) {
+    if (!std::isfinite(factors[i]) || factors[i] <= 0.f) {
+      return InvalidArgument(fmt::format("tensor {} holds {} at {}: not a divisor", kName,
+                                         factors[i], i));
+    }
+    inverse_frequency[i] /= factors[i];
+  }
+  return OkStatus();
+}
+
+}  // namespace pelton::models

@@ -1,0 +1,115 @@
+// What decoder families share: weights of a layer, the buffers of a step, and the steps of a layer as
+// one-line calls. A family's file declares its tensors and spells out the order of the steps.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "base/mapped_file.h"
+#include "base/status.h"
+#include "models/hyper.h"
+#include "models/model.h"
+#include "models/weights.h"
+#include "nn/linear.h"
+#include "nn/ops.h"
+
+namespace pelton::models {
+
+struct DecoderLayer {
+  const float* attention_norm = nullptr;       // [dim]
+  const float* q_norm = nullptr;               // [head_dim], null when the family has none
+  const float* k_norm = nullptr;               // [head_dim]
+  const float* post_attention_norm = nullptr;  // [dim], null when the family has none
+  const float* ffn_norm = nullptr;             // [dim]
+  const float* post_ffn_norm = nullptr;        // [dim]
+  nn::Linear q, k, v, o;                       // [q_width | kv_width, dim], [dim, q_width]
+  nn::Linear gate, up, down;                   // [feed_forward, dim], [dim, feed_forward]
+};
+
+class Decoder : public Model {
+ public:
+  const ModelInfo& info() const override { return info_; }
+  int MaxRows() const override { return kRowsMax; }
+  void Forward(const BatchView& batch, kv::KvStorage& kv, nn::Team& team,
+               std::span<float> logits) final;
+
+  // Reads and checks everything, then packs. `model` is fresh; its family's Declare has been given
+  // the chance to refuse.
+  static Status Load(Decoder& model, const format::ModelFile& file, const LoadOptions& options,
+                     nn::Team& team);
+
+ protected:
+  Decoder() = default;
+
+  // The family's own hyper-parameters and tensors, beside those that every decoder has. Called once,
+  // after hyper_ and layers_ have their sizes.
+  virtual Status Declare(const format::ModelFile& file, WeightPlan& plan) = 0;
+  // One layer on the rows of the present step: x_ in, x_ out.
+  virtual void RunLayer(int layer) = 0;
+
+  // Tensors under the names that all families use.
+  Status DeclareLayer(WeightPlan& plan, int layer);
+
+  // The steps. [rows, …] of the present step; `scratch` buffers are x_, h_ and those in Buffers.
+  void Normalise(const float* weight);                           // h = norm(x)
+  void NormaliseOutput(const float* weight);                     // h = norm(h)
+  void ProjectQkv(const DecoderLayer& layer);                    // q, k, v from h
+  void NormaliseHeads(const DecoderLayer& layer);                // q and k, head by head
+  void Rotate(nn::RopeTable& rope, kernels::RopeStyle style);    // q and k
+  void Attend(int layer, int window, float scale);               // writes k and v, attends, q → a
+  void ProjectOut(const nn::Linear& o);                          // h = o · a
+  void FeedForward(const DecoderLayer& layer, nn::Gate gate);    // h = down · act(gate · h) up · h
+  void AddToResidual();                                          // x += h
+
+  Hyper hyper_;
+  std::vector<DecoderLayer> layers_;
+  float embedding_scale_ = 1.f;  // on embedded tokens
+  SamplingDefaults family_sampling_;
+
+ private:
+  static constexpr int kRowsMax = 512;  // of a step; its buffers are sized for this
+
+  Status DeclareAll(const format::ModelFile& file, WeightPlan& plan);
+  Status MakeBuffers(int rows);
+  uint64_t BufferBytes(int rows) const;
+  void Embed(std::span<const int32_t> tokens);
+  void ComputeLogits(std::span<const int32_t> logit_rows, std::span<float> logits);
+
+  ModelInfo info_;
+  const kernels::KernelTable* table_ = nullptr;
+  nn::WeightArena arena_;
+  nn::Linear embedding_, head_;  // [vocab, dim]; head_ is a copy of the view when they are tied
+  const float* output_norm_ = nullptr;
+
+  // Buffers of one step, carved from buffer_: [kRowsMax, …] floats.
+  HugeBuffer buffer_;
+  nn::Activations activations_;
+  float* x_ = nullptr;     // [rows, dim]: the residual stream
+  float* h_ = nullptr;     // [rows, dim]
+  float* q_ = nullptr;     // [rows, q_width]
+  float* k_ = nullptr;     // [rows, kv_width]
+  float* v_ = nullptr;     // [rows, kv_width]
+  float* a_ = nullptr;     // [rows, q_width]
+  float* gate_ = nullptr;  // [rows, feed_forward]
+  float* up_ = nullptr;    // [rows, feed_forward]
+
+  // The present step.
+  int rows_ = 0;
+  std::vector<nn::RowSpan> spans_;
+  kv::KvStorage* kv_ = nullptr;
+  nn::Team* team_ = nullptr;
+};
+
+// Divisors of the inverse frequencies from `rope_freqs.weight` [rope_dim / 2], applied in place when
+// the file has that tensor (Llama 3's rope scaling, computed by the converter).
+Status ApplyRopeFactors(const format::ModelFile& file, WeightPlan& plan, int rope_dim,
+                        std::vector<double>& inverse_frequency);
+
+// One line a family in registry.cc.
+std::unique_ptr<Decoder> MakeLlama();
+std::unique_ptr<Decoder> MakeGemma3();
+
+}  // namespace pelton::models

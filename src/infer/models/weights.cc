@@ -1,0 +1,98 @@
+#include "models/weights.h"
+
+#include <fmt/core.h>
+
+#include <array>
+
+#include "base/checked.h"
+
+namespace pelton::models {
+namespace {
+
+bool IsFloat(tensor::DType type) {
+  return type == tensor::DType::kF32 || type == tensor::DType::kF16 || type == tensor::DType::kBF16;
+}
+
+}  // namespace
+
+Result<const format::Tensor*> WeightPlan::Take(std::string_view name, std::vector<int64_t> shape) {
+  auto tensor = file_.Require(name, shape);
+  if (!tensor.ok()) return tensor;
+  known_.emplace(name);
+  parameters_ += static_cast<uint64_t>((*tensor)->elements());
+  return tensor;
+}
+
+Status WeightPlan::Matrix(std::string_view name, int outputs, int inputs, nn::Linear* slot) {
+  auto tensor = Take(name, {outputs, inputs});
+  RETURN_IF_ERROR(tensor.status());
+  *slot = nn::Linear::Plan((*tensor)->dtype, outputs, inputs);
+  const auto sum = CheckedAdd(packed_bytes_, nn::WeightArena::Rounded(slot->PackedBytes()));
+  if (!sum) return ResourceExhausted("the weights are larger than any memory");
+  packed_bytes_ = *sum;
+  matrices_.push_back({*tensor, slot});
+  return OkStatus();
+}
+
+Status WeightPlan::Vector(std::string_view name, int n, const float** slot) {
+  auto tensor = Take(name, {n});
+  RETURN_IF_ERROR(tensor.status());
+  if (!IsFloat((*tensor)->dtype)) {
+    return InvalidArgument(fmt::format("tensor {} has type {}; only F32, F16 and BF16 are read here",
+                                       name, tensor::InfoOf((*tensor)->dtype).name));
+  }
+  const uint64_t bytes = nn::WeightArena::Rounded(static_cast<uint64_t>(n) * sizeof(float));
+  const auto sum = CheckedAdd(packed_bytes_, bytes);
+  if (!sum) return ResourceExhausted("the weights are larger than any memory");
+  packed_bytes_ = *sum;
+  vectors_.push_back({*tensor, slot});
+  return OkStatus();
+}
+
+Status WeightPlan::RefuseUnknown() const {
+  for (const format::Tensor& tensor : file_.tensors()) {
+    if (known_.contains(tensor.name)) continue;
+    return InvalidArgument(fmt::format("tensor {} is not part of this architecture as built here",
+                                       tensor.name));
+  }
+  return OkStatus();
+}
+
+std::string WeightPlan::CommonestType() const {
+  std::array<int64_t, 256> elements{};
+  const tensor::DTypeInfo* best = nullptr;
+  int64_t most = 0;
+  for (const MatrixItem& item : matrices_) {
+    int64_t& count = elements[static_cast<uint8_t>(item.tensor->dtype)];
+    count += item.tensor->elements();
+    if (count > most) {
+      most = count;
+      best = &tensor::InfoOf(item.tensor->dtype);
+    }
+  }
+  return best == nullptr ? std::string() : std::string(best->name);
+}
+
+Status WeightPlan::Pack(nn::WeightArena& arena, nn::Team& team,
+                        const std::function<void(uint64_t, uint64_t)>& progress) const {
+  uint64_t total = 0;
+  for (const MatrixItem& item : matrices_) total += item.tensor->data.size();
+  uint64_t done = 0;
+  for (const VectorItem& item : vectors_) {
+    const int64_t n = item.tensor->elements();
+    auto* out = reinterpret_cast<float*>(arena.Take(static_cast<uint64_t>(n) * sizeof(float)));
+    tensor::DequantizeRow(item.tensor->dtype, item.tensor->data.data(), n, out);
+    *item.slot = out;
+  }
+  for (const MatrixItem& item : matrices_) {
+    std::byte* dst = arena.Take(item.slot->PackedBytes());
+    item.slot->Pack(item.tensor->data.data(), dst, team, [&](uint64_t bytes) {
+      done += bytes;
+      if (progress) progress(done, total);
+    });
+    file_.DropPages(*item.tensor);
+  }
+  return OkStatus();
+}
+
+}  // namespace pelton::models
