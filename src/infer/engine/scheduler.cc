@@ -141,7 +141,7 @@ class Planner {
   void AdmitWaiting() {
     int promised = -1;  // computed when the first candidate is met
     int running = 0;
-    for (int i = 0; i < Count() && rows_left_ > 0; ++i) {
+    for (int i = 0; i < Count(); ++i) {
       if (Slot(i).running || View(i).paused) continue;
       if (Slot(i).out) {
         if (View(i).running) return;  // preempted just now: nobody overtakes it
@@ -152,11 +152,10 @@ class Planner {
         running = Running();
       }
       const int need = BlocksFor(View(i).tokens + 1);
-      if (running >= limits_.max_running || free_ < need + promised) {
+      if (running >= limits_.max_running || rows_left_ <= 0 || free_ < need + promised) {
         if (!Displace(i, need)) return;
         promised = Promised();
         running = Running();
-        if (rows_left_ <= 0 || items_ >= limits_.max_running) return;
       }
       Slot(i).running = true;
       GiveRows(i);
@@ -169,23 +168,32 @@ class Planner {
   // priority. Takes nothing when all of that would not be enough.
   bool Displace(int i, int need) {
     int reclaimable = free_;
+    int rows_after = rows_left_;
     int staying = 0;
     for (int v = 0; v < Count(); ++v) {
       if (!Slot(v).running) continue;
       const bool lower = View(v).priority < View(i).priority;
       if (View(v).paused || lower) reclaimable += Slot(v).blocks;
       if (!View(v).paused && !lower) ++staying;
+      if (lower && Slot(v).work >= 0) rows_after += PlannedRows(v);
     }
-    if (staying >= limits_.max_running) return false;
+    if (staying >= limits_.max_running || rows_after <= 0) return false;
     if (reclaimable < need + PromisedAtLeast(View(i).priority)) return false;
     for (int v = Count() - 1; v >= 0 && free_ < need + Promised(); --v) {
       if (Slot(v).running && View(v).paused && Slot(v).blocks > 0) Preempt(v);
     }
-    for (int v = Count() - 1; v > i; --v) {
-      if (free_ >= need + Promised() && Running() < limits_.max_running) break;
+    for (int v = Count() - 1; v > i && !Fits(need); --v) {
       if (Slot(v).running && View(v).priority < View(i).priority) Preempt(v);
     }
-    return free_ >= need + Promised() && Running() < limits_.max_running;
+    return Fits(need);
+  }
+
+  bool Fits(int need) {
+    return free_ >= need + Promised() && Running() < limits_.max_running && rows_left_ > 0;
+  }
+
+  int PlannedRows(int i) {
+    return plan_.work[static_cast<size_t>(Slot(i).work)].rows;
   }
 
   int PromisedAtLeast(int priority) {

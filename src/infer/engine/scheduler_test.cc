@@ -148,6 +148,14 @@ TEST(Scheduler, HigherPriorityTakesThePlaceOfLower) {
   EXPECT_EQ(Text(PlanOf({Waiting(5), Decoding(5), Decoding(5)}, 9, limits)), "1:1+0 2:1+0");
 }
 
+TEST(Scheduler, HigherPriorityTakesTheRowsOfLower) {
+  SchedulerLimits limits = kLimits;
+  limits.step_tokens = 4;  // all of them taken by decodes
+  EXPECT_EQ(Text(PlanOf({Waiting(5, 1), Decoding(5), Decoding(5), Decoding(5), Decoding(5)}, 9,
+                        limits)),
+            "1:1+0 2:1+0 3:1+0 0:1+1 !4");
+}
+
 TEST(Scheduler, HigherPriorityTakesBlocksOfLowerButNothingInVain) {
   EXPECT_EQ(Text(PlanOf({Waiting(30, 1), Decoding(40)}, 0)), "0:30+2 !1");
   // 1 stays and wants growth: the two blocks of 2 would not be enough.

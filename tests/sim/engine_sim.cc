@@ -1,0 +1,71 @@
+// engine_sim [--first SEED] [--seeds N] [--verbose]: runs worlds SEED … SEED + N - 1; see README.md.
+#include <fmt/core.h>
+
+#include <charconv>
+#include <cstdio>
+#include <string_view>
+
+#include "world.h"
+
+namespace {
+
+constexpr uint64_t kReplayEvery = 50;
+
+bool ParseNumber(std::string_view text, uint64_t* value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+int Usage() {
+  fmt::print(stderr, "usage: engine_sim [--first SEED] [--seeds N] [--verbose]\n");
+  return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using pelton::sim::Outcome;
+  using pelton::sim::World;
+  uint64_t first = 1;
+  uint64_t seeds = 2000;
+  bool verbose = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    if (arg == "--verbose") {
+      verbose = true;
+      continue;
+    }
+    if (i + 1 == argc) return Usage();
+    if (arg == "--first" && ParseNumber(argv[i + 1], &first)) {
+      ++i;
+    } else if (arg == "--seeds" && ParseNumber(argv[i + 1], &seeds)) {
+      ++i;
+    } else {
+      return Usage();
+    }
+  }
+  Outcome sum;
+  for (uint64_t seed = first; seed < first + seeds; ++seed) {
+    Outcome outcome = World(seed, verbose).Run();
+    if (outcome.violation.empty() && seed % kReplayEvery == 0 && !verbose &&
+        World(seed, false).Run().digest != outcome.digest) {
+      outcome.violation = "a second run of the same seed went another way";
+    }
+    if (!outcome.violation.empty()) {
+      fmt::print("seed {}: {}\nreplay: engine_sim --first {} --seeds 1 --verbose\n", seed,
+                 outcome.violation, seed);
+      return 1;
+    }
+    sum.turns += outcome.turns;
+    sum.requests += outcome.requests;
+    sum.preemptions += outcome.preemptions;
+    sum.cancelled += outcome.cancelled;
+    sum.expired += outcome.expired;
+    sum.refused += outcome.refused;
+  }
+  fmt::print("{} worlds held: {} turns, {} requests ({} refused, {} cancelled, {} expired), {} "
+             "preemptions\n",
+             seeds, sum.turns, sum.requests, sum.refused, sum.cancelled, sum.expired,
+             sum.preemptions);
+  return 0;
+}

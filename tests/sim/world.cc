@@ -1,0 +1,230 @@
+#include "world.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "sampling/testing/plain_table.h"
+
+namespace pelton::sim {
+
+namespace {
+
+constexpr int kSpokenTokens = 20;  // control characters: one byte, valid UTF-8
+
+class ClientSink final : public engine::DeltaSink {
+ public:
+  ClientSink(World& world, Client& client) : world_(world), client_(client) {}
+  engine::Flow OnDelta(engine::Delta&& delta) override {
+    return world_.Hear(client_, std::move(delta));
+  }
+
+ private:
+  World& world_;
+  Client& client_;
+};
+
+int Between(Random& random, int low, int high) {
+  return low + static_cast<int>(random.Below(static_cast<uint64_t>(high - low + 1)));
+}
+
+engine::testing::FakeModelOptions ModelOptions() {
+  engine::testing::FakeModelOptions options;
+  options.vocab_size = 24;
+  options.spoken_tokens = kSpokenTokens;
+  return options;
+}
+
+WorldConfig FirstConfig(Random& random) { return ConfigOf(random); }
+
+}  // namespace
+
+WorldConfig ConfigOf(Random& random) {
+  WorldConfig c;
+  c.limits.block_tokens = kernels::kKvBlockTokens;
+  c.limits.max_running = Between(random, 1, 8);
+  c.limits.step_tokens = c.limits.max_running + Between(random, 0, 60);
+  c.limits.prefill_chunk = Between(random, 1, 40);
+  const int context_blocks = Between(random, 1, 8);
+  c.context = context_blocks * c.limits.block_tokens - Between(random, 0, 14);
+  c.blocks = context_blocks + Between(random, 0, 20);
+  c.max_waiting = Between(random, 0, 12);
+  c.arrival_turns = Between(random, 20, 120);
+  c.arrivals_a_turn = 0.05 + random.Uniform() * 0.6;
+  c.cancel_chance = random.Below(2) == 0 ? 0. : random.Uniform() * 0.1;
+  c.pause_chance = random.Below(3) == 0 ? 0. : random.Uniform() * 0.5;
+  c.resume_chance = 0.02 + random.Uniform() * 0.5;
+  return c;
+}
+
+World::World(uint64_t seed, bool verbose)
+    : seed_(seed), verbose_(verbose), random_(Mix64(seed)), config_(FirstConfig(random_)),
+      model_(ModelOptions()), team_({.threads = 1, .pin = false}),
+      inbox_(config_.limits.max_running + config_.max_waiting, clock_),
+      loop_({.model = model_, .tokenizer = tokenizer_, .team = team_, .clock = clock_,
+             .inbox = inbox_},
+            config_.limits,
+            *kv::KvStorage::Create(model_.info().layers, config_.blocks,
+                                   model_.info().kv_block_bytes)) {}
+
+Outcome World::Run() {
+  Event(fmt::format("world {}: {} blocks, context {}, running {}, waiting {}, step {}, chunk {}",
+                    seed_, config_.blocks, config_.context, config_.limits.max_running,
+                    config_.max_waiting, config_.limits.step_tokens, config_.limits.prefill_chunk));
+  while (turn_ < config_.arrival_turns && outcome_.violation.empty()) {
+    RandomEvents();
+    Turn();
+  }
+  // No more arrivals: dead readers are given up, then everything must come to its end in a number
+  // of turns that follows from the work left: the first in rank gains a position a turn, and may
+  // have to compute again what it once had.
+  int turns_left = 300;
+  for (Client& client : clients_) {
+    if (client.finish) continue;
+    if (client.dead && client.cancel_turn < 0) Cancel(client);
+    turns_left += 4 * (static_cast<int>(client.prompt.size()) + client.max_tokens);
+  }
+  while (inbox_.alive() > 0 && outcome_.violation.empty()) {
+    ResumeSome(/*all=*/false);
+    Turn();
+    if (--turns_left < 0) Fail(fmt::format("{} requests starve", inbox_.alive()));
+  }
+  if (outcome_.violation.empty()) {
+    if (loop_.pool().free() != loop_.pool().total()) Fail("blocks are leaked at the end");
+    for (const Client& client : clients_) {
+      if (!client.finish) Fail(fmt::format("request {} never heard its finish", client.id));
+    }
+  }
+  outcome_.turns = turn_;
+  outcome_.preemptions = loop_.Stats().preemptions;
+  outcome_.refused = inbox_.refused();
+  return outcome_;
+}
+
+void World::Turn() {
+  ++turn_;
+  clock_.AdvanceNs(Between(random_, 0, 5'000'000));
+  const auto before = Picture();
+  loop_.Turn(0);
+  arriving_.clear();
+  for (Client& client : clients_) client.resume_sent = false;
+  CheckBlocks();
+  CheckPlan();
+  CheckProgress(before);
+  CheckQueueOrder(before);
+  CheckCancelled();
+}
+
+void World::RandomEvents() {
+  double arrivals = config_.arrivals_a_turn;
+  if (random_.Below(20) == 0) arrivals += 6.;  // a burst
+  while (random_.Uniform() < arrivals) {
+    Arrive();
+    arrivals -= 1.;
+  }
+  if (random_.Uniform() < config_.cancel_chance && !clients_.empty()) {
+    Cancel(clients_[random_.Below(clients_.size())]);
+  }
+  if (random_.Below(50) == 0) inbox_.Cancel(clients_.size() + 1000);  // unknown
+  ResumeSome(/*all=*/false);
+}
+
+void World::Arrive() {
+  engine::EngineRequest request;
+  Client& client = clients_.emplace_back();
+  client.id = request.id = clients_.size();
+  client.priority = request.priority = random_.Below(5) == 0 ? Between(random_, -1, 2) : 0;
+  if (random_.Below(6) == 0) {
+    client.deadline_ns = request.deadline_ns = clock_.NowNs() + Between(random_, 1, 200'000'000);
+  }
+  const int prompt_max = std::max(1, config_.context - 1);
+  const int prompt_tokens = random_.Below(3) == 0 ? Between(random_, 1, prompt_max)
+                                                  : Between(random_, 1, std::min(20, prompt_max));
+  for (int i = 0; i < prompt_tokens; ++i) {
+    request.prompt.push_back(static_cast<int32_t>(random_.Below(kSpokenTokens)));
+  }
+  client.prompt = request.prompt;
+  request.max_tokens = Between(random_, 1, 2 * config_.context);
+  client.max_tokens = std::min(request.max_tokens, config_.context - prompt_tokens);
+  request.sampling.temperature = 0.f;
+  request.sampling.top_logprobs = random_.Below(4) == 0 ? 1 : -1;
+  for (uint64_t n = random_.Below(3); n > 0; --n) {
+    std::string stop;
+    for (uint64_t m = 1 + random_.Below(3); m > 0; --m) {
+      stop += static_cast<char>(random_.Below(kSpokenTokens));
+    }
+    if (stop.size() > 1 || random_.Below(4) == 0) request.stop.push_back(stop);
+  }
+  client.stop = request.stop;
+  client.include_stop = request.include_stop_in_text = random_.Below(2) == 0;
+  client.slow = random_.Below(2) == 0;
+  client.dead = client.slow && random_.Below(4) == 0;
+
+  const bool full = inbox_.alive() >= config_.limits.max_running + config_.max_waiting;
+  auto sequence = std::make_unique<engine::Sequence>(
+      std::move(request), std::make_shared<ClientSink>(*this, client), tokenizer_,
+      model_.info().vocab_size, sampling::testing::PlainTable(), config_.context, clock_.NowNs());
+  const Status status = inbox_.Put(std::move(sequence));
+  if (status.ok() == full) Fail(fmt::format("request {}: the bound does not hold", client.id));
+  Event(fmt::format("request {} ({} + {} tokens, priority {}): {}", client.id, prompt_tokens,
+                    client.max_tokens, client.priority, status.ok() ? "accepted" : "refused"));
+  ++outcome_.requests;
+  if (status.ok()) {
+    arriving_.push_back(client.id);
+  } else {
+    clients_.pop_back();  // its id goes to the next one
+  }
+}
+
+void World::Cancel(Client& client) {
+  Event(fmt::format("cancel {}", client.id));
+  if (!client.finish && client.cancel_turn < 0) client.cancel_turn = turn_;
+  inbox_.Cancel(client.id);
+}
+
+void World::ResumeSome(bool all) {
+  for (Client& client : clients_) {
+    if (!client.paused || client.finish || client.dead) continue;
+    if (!all && random_.Uniform() >= config_.resume_chance) continue;
+    Event(fmt::format("resume {}", client.id));
+    client.paused = false;
+    client.resume_sent = true;
+    inbox_.Resume(client.id);
+  }
+}
+
+engine::Flow World::Hear(Client& client, engine::Delta&& delta) {
+  if (client.finish) Fail(fmt::format("request {} hears more after its finish", client.id));
+  if (client.paused && !delta.finish) {
+    Fail(fmt::format("request {} hears something while paused", client.id));
+  }
+  client.text += delta.text;
+  for (const engine::TokenOut& token : delta.tokens) client.tokens.push_back(token.id);
+  client.usage = delta.usage;
+  client.finish = delta.finish;
+  client.error = delta.error;
+  Event(fmt::format("request {} hears {} tokens, {} in all{}", client.id, delta.tokens.size(),
+                    client.tokens.size(), client.finish ? ", its last" : ""));
+  if (client.finish) {
+    CheckFinish(client);
+    return engine::Flow::kContinue;
+  }
+  const bool pause = client.slow && random_.Uniform() < config_.pause_chance;
+  client.paused = pause;
+  return pause ? engine::Flow::kPause : engine::Flow::kContinue;
+}
+
+void World::Event(const std::string& text) {
+  uint64_t hash = static_cast<uint64_t>(turn_);
+  for (const char c : text) hash = Mix64(hash ^ static_cast<unsigned char>(c));
+  outcome_.digest = Mix64(outcome_.digest ^ hash);
+  if (verbose_) std::printf("%5d  %s\n", turn_, text.c_str());
+}
+
+void World::Fail(const std::string& text) {
+  if (outcome_.violation.empty()) outcome_.violation = fmt::format("turn {}: {}", turn_, text);
+}
+
+}  // namespace pelton::sim

@@ -1,0 +1,120 @@
+// One simulated world: an engine loop with a fake clock and model, and the people who use it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "engine/loop.h"
+#include "engine/testing/fake_model.h"
+#include "engine/testing/fake_tokenizer.h"
+
+namespace pelton::sim {
+
+using engine::RequestId;
+
+struct WorldConfig {
+  int blocks = 0;
+  int context = 0;
+  int max_waiting = 0;
+  engine::SchedulerLimits limits;
+  int arrival_turns = 0;       // how long requests arrive
+  double arrivals_a_turn = 0;  // mean
+  double cancel_chance = 0;    // of one alive request, a turn
+  double pause_chance = 0;     // of a slow reader, a delta
+  double resume_chance = 0;    // of each paused reader, a turn
+};
+WorldConfig ConfigOf(Random& random);
+
+// A request from outside: what was asked, what was heard.
+struct Client {
+  RequestId id = 0;
+  int priority = 0;
+  int64_t deadline_ns = 0;
+  std::vector<int32_t> prompt;
+  int max_tokens = 0;  // after clamping
+  std::vector<std::string> stop;
+  bool include_stop = false;
+  bool slow = false;   // pauses now and then
+  bool dead = false;   // once paused never resumes; is cancelled in the end
+
+  int cancel_turn = -1;
+  bool paused = false;
+  bool resume_sent = false;
+  std::vector<int32_t> tokens;
+  std::string text;
+  std::optional<engine::FinishReason> finish;
+  Status error;
+  engine::Usage usage;
+};
+
+struct Outcome {
+  std::string violation;  // empty: all held
+  int turns = 0;
+  uint64_t digest = 0;    // of all events, in order
+  uint64_t requests = 0, preemptions = 0, cancelled = 0, expired = 0, refused = 0;
+};
+
+class World {
+ public:
+  World(uint64_t seed, bool verbose);
+  Outcome Run();
+
+  // What a client hears; called by its sink.
+  engine::Flow Hear(Client& client, engine::Delta&& delta);
+
+ private:
+  // The picture before a turn, with the mail that the turn will find already counted in.
+  struct Before {
+    RequestId id = 0;
+    int priority = 0;
+    bool running = false;
+    bool paused = false;
+    int64_t deadline_ns = 0;
+    bool started = false;
+    int progress = 0;  // positions computed
+    int tokens = 0;
+  };
+
+  void Turn();
+  void RandomEvents();
+  void Arrive();
+  void Cancel(Client& client);
+  void ResumeSome(bool all);
+  void Event(const std::string& text);
+  void Fail(const std::string& text);
+  Client* Find(RequestId id) { return id == 0 || id > clients_.size() ? nullptr : &clients_[id - 1]; }
+
+  // invariants.cc
+  std::vector<Before> Picture();
+  void CheckBlocks();
+  void CheckPlan();
+  void CheckProgress(const std::vector<Before>& before);
+  void CheckQueueOrder(const std::vector<Before>& before);
+  void CheckCancelled();
+  void CheckFinish(const Client& client);
+  const engine::Sequence* Alive(RequestId id) const;
+
+  const uint64_t seed_;
+  const bool verbose_;
+  Random random_;
+  const WorldConfig config_;
+  FakeClock clock_;
+  engine::testing::FakeModel model_;
+  engine::testing::FakeTokenizer tokenizer_;
+  nn::Team team_;
+  engine::Inbox inbox_;
+  engine::Loop loop_;
+  std::deque<Client> clients_;  // index = id - 1; references stay valid
+  std::vector<RequestId> arriving_;  // in the inbox
+  int turn_ = 0;
+  Outcome outcome_;
+};
+
+}  // namespace pelton::sim
