@@ -1,6 +1,7 @@
 // Chat messages → prompt tokens, by the model's own Jinja template (sandboxed, with a step limit).
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,7 +30,13 @@ struct ChatTemplateInput {
   bool continue_final_message = false;
 };
 
-class ChatTemplate {  // immutable; thread-safe
+inline constexpr size_t kTemplateBytesMax = size_t{1} << 20;        // of the template itself
+inline constexpr size_t kTemplateOutputBytesMax = size_t{4} << 20;  // of a rendered prompt
+inline constexpr uint64_t kTemplateStepsMax = 2'000'000;            // about 100 a message is usual
+
+// The role "developer" becomes "system" unless the template names it. `kwargs_json` may not set what
+// the room sets itself (messages, tools, bos_token, add_generation_prompt, …: INVALID_ARGUMENT).
+class ChatTemplate {  // immutable; thread-safe; refers to the tokenizer
  public:
   // Uses tokenizer.chat_template; a file without one gets a plain documented fallback
   // (ChatML when its control tokens are in the vocabulary, else "role: text" lines).
