@@ -16,7 +16,7 @@ log=$work/log/$name.log
 status=0
 "$program" "$@" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2560 -malloc_limit_mb=1024 \
   -print_final_stats=1 -verbosity=1 -artifact_prefix="$work/failures/$name-" "$found" "$seeds" >"$log" 2>&1 || status=$?
-executions=$(awk -F': *' '/stat::number_of_executed_units/ {print $2}' "$log")
+executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
 printf '%s\t%s\t%s\n' "$name" "${executions:-0}" "$seconds" >>"$work/executions.tsv"
 if [ "$status" != 0 ]; then
   tail -n 60 "$log"

@@ -138,6 +138,16 @@ TEST(Yaml, SaysLineAndNearestKey) {
   EXPECT_EQ(message(""), "");
 }
 
+// yaml-cpp 0.7 reads endless empty documents from text that starts no node; found by fuzzing.
+TEST(Yaml, TextThatStartsNoNodeEnds) {
+  EXPECT_FALSE(ParseYaml(",").ok());
+  EXPECT_FALSE(ParseYaml("a: 1\n---\nb: 2\n").ok());
+  EXPECT_TRUE(ParseYaml("---\na: 1\n...\n").ok());
+  const auto empty = ParseYaml("# nothing\n");
+  ASSERT_TRUE(empty.ok());
+  EXPECT_EQ(empty->kind, Node::Kind::kNull);
+}
+
 TEST(Yaml, IsBounded) {
   EXPECT_FALSE(ParseYaml(std::string(kYamlBytesMax + 1, ' ')).ok());
   EXPECT_TRUE(ParseYaml(std::string(kYamlBytesMax, ' ')).ok());

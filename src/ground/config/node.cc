@@ -1,11 +1,23 @@
 #include "config/node.h"
 
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/parser.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
 #include <exception>
+#include <sstream>
+#include <string>
 
 namespace pelton::config {
+
+Node::Node() = default;
+Node::Node(const Node&) = default;
+Node::Node(Node&&) noexcept = default;
+Node& Node::operator=(const Node&) = default;
+Node& Node::operator=(Node&&) noexcept = default;
+Node::~Node() = default;
+
 namespace {
 
 std::string AtLine(int line, std::string text) {
@@ -78,18 +90,41 @@ bool LongDashRun(std::string_view text) {
   return false;
 }
 
+class IgnoreEvents : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// Not YAML::LoadAll: on text that starts no node, such as ",", the library (0.7) finds one empty
+// document after another at the same place and never ends.
+bool MoreThanOneDocument(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  IgnoreEvents ignore;
+  return parser.HandleNextDocument(ignore) && parser.HandleNextDocument(ignore);
+}
+
 }  // namespace
 
 Result<Node> ParseYaml(std::string_view text) {
   if (text.size() > kYamlBytesMax) return InvalidArgument("the file is larger than 1 MiB");
   if (NestsTooDeeply(text) || LongDashRun(text)) return InvalidArgument("nested too deeply");
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) return InvalidArgument("more than one document");
+    const std::string copy(text);
+    if (MoreThanOneDocument(copy)) return InvalidArgument("more than one document, or text after it");
     Node root;
-    if (documents.empty()) return root;
     size_t budget = kYamlNodesMax;
-    RETURN_IF_ERROR(Convert(documents[0], 0, &budget, &root));
+    RETURN_IF_ERROR(Convert(YAML::Load(copy), 0, &budget, &root));
     return root;
   } catch (const YAML::Exception& error) {
     return InvalidArgument(AtLine(error.mark.line + 1, error.msg));

@@ -18,6 +18,14 @@ struct Node {
   std::vector<Node> items;
   std::vector<std::pair<std::string, Node>> members;  // in file order; keys are unique
   int line = 0;                                       // 1-based
+
+  // Defined in node.cc, where the pair of `members` is a complete type (clang insists on it).
+  Node();
+  Node(const Node&);
+  Node(Node&&) noexcept;
+  Node& operator=(const Node&);
+  Node& operator=(Node&&) noexcept;
+  ~Node();
 };
 
 inline constexpr size_t kYamlBytesMax = size_t{1} << 20;
