@@ -101,6 +101,7 @@ struct ServerOptions {
   int keep_alive_timeout_ms = 75'000;     // between requests
   int write_timeout_ms = 30'000;          // a reader that takes nothing for so long is closed
   size_t write_buffer_max = 256 << 10;    // above it OnDrained will follow
+  size_t body_memory_max = 512 << 20;     // bodies read or held, all requests together → 503
 };
 
 struct ServerStats {
