@@ -28,8 +28,8 @@ constexpr std::array<std::string_view, 19> kTurnEnds = {
     "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", "<EOT>"};
 
 // Control tokens that begin or shape a turn; some files type them as plain or user-defined.
-constexpr std::array<std::string_view, 11> kTurnStarts = {
-    "<s>", "<bos>", "<|im_start|>", "<start_of_turn>", "<|turn>", "<|start_header_id|>",
+constexpr std::array<std::string_view, 9> kTurnStarts = {
+    "<|im_start|>", "<start_of_turn>", "<|turn>", "<|start_header_id|>",
     "<|end_header_id|>", "<|begin_of_text|>", "<|user|>", "<|assistant|>", "<|system|>"};
 
 bool Named(std::span<const std::string_view> names, std::string_view name) {
@@ -225,7 +225,8 @@ Status Vocabulary::ReadNamedIds(const format::Metadata& metadata) {
 }
 
 // Files exist that give <|im_end|> or <end_of_turn> another type than control; as text of a user
-// such a token would end a turn.
+// such a token would end a turn. Names that are also HTML (Gemma's <s> and </s> are strike-through)
+// count only where a key of the file points at them.
 void Vocabulary::PromoteControls() {
   for (TokenId id = 0; id < size(); ++id) {
     TokenKind& kind = kinds_[static_cast<size_t>(id)];
@@ -233,7 +234,9 @@ void Vocabulary::PromoteControls() {
     const std::string_view name = piece(id);
     if (name.size() < 3 || name.front() != '<' || name.back() != '>') continue;
     const bool by_key = id == bos_ || id == eos_ || id == eot_ || id == eom_ || id == unknown_;
-    if (by_key || Named(kTurnEnds, name) || Named(kTurnStarts, name)) kind = TokenKind::kControl;
+    const bool distinct = name.starts_with("<|") || name.ends_with("|>") || name.ends_with("_of_turn>");
+    const bool by_name = distinct && (Named(kTurnEnds, name) || Named(kTurnStarts, name));
+    if (by_key || by_name) kind = TokenKind::kControl;
   }
 }
 
