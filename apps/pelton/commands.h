@@ -7,7 +7,9 @@
 namespace pelton::app {
 
 config::Command PullCommand();
+config::Command BenchCommand();
 config::Command DoctorCommand();
+config::Command TokenizeCommand();
 config::Command CompletionCommand(const config::Program& program);
 config::Command ReferenceCommand(const config::Program& program);
 

@@ -30,6 +30,8 @@ int main(int argc, char** argv) {
   program.commands = {
       app::PullCommand(),
       app::DoctorCommand(),
+      app::TokenizeCommand(),
+      app::BenchCommand(),
       app::CompletionCommand(program),
       app::ReferenceCommand(program),
   };
