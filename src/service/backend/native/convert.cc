@@ -1,0 +1,97 @@
+#include "backend/native/convert.h"
+
+#include <utility>
+
+namespace pelton::backend {
+namespace {
+
+FinishReason FromEngine(engine::FinishReason reason) {
+  switch (reason) {
+    case engine::FinishReason::kStop: return FinishReason::kStop;
+    case engine::FinishReason::kLength: return FinishReason::kLength;
+    case engine::FinishReason::kCancelled: return FinishReason::kCancelled;
+    case engine::FinishReason::kError: return FinishReason::kError;
+  }
+  return FinishReason::kError;
+}
+
+// Control tokens show by name: in logprobs every token needs a text.
+std::string BytesOf(const text::Tokenizer& tokenizer, TokenId id) {
+  return std::string(tokenizer.Bytes(id, /*special=*/true));
+}
+
+}  // namespace
+
+engine::EngineRequest ToEngine(engine::RequestId id, SequenceRequest&& request) {
+  engine::EngineRequest out;
+  out.id = id;
+  out.tenant = std::move(request.tenant);
+  out.prompt = std::move(request.prompt);
+  sampling::SamplingParams& sampling = out.sampling;
+  sampling.temperature = request.temperature;
+  sampling.top_k = request.top_k;
+  sampling.top_p = request.top_p;
+  sampling.min_p = request.min_p;
+  sampling.typical_p = request.typical_p;
+  sampling.repetition_penalty = request.repetition_penalty;
+  sampling.frequency_penalty = request.frequency_penalty;
+  sampling.presence_penalty = request.presence_penalty;
+  sampling.logit_bias = std::move(request.logit_bias);
+  sampling.seed = request.seed;
+  sampling.top_logprobs = request.top_logprobs;
+  out.max_tokens = request.max_tokens;
+  out.stop = std::move(request.stop);
+  out.include_stop_in_text = request.include_stop_in_text;
+  out.ignore_eos = request.ignore_eos;
+  out.special_tokens_in_text = request.special_tokens_in_text;
+  out.deadline_ns = request.deadline_ns;
+  return out;
+}
+
+Delta FromEngine(engine::Delta&& delta, const text::Tokenizer& tokenizer) {
+  Delta out;
+  out.text = std::move(delta.text);
+  out.tokens.reserve(delta.tokens.size());
+  for (const engine::TokenOut& token : delta.tokens) {
+    TokenOut converted{token.id, BytesOf(tokenizer, token.id), token.logprob, {}};
+    converted.top.reserve(token.top.size());
+    for (const sampling::TokenLogprob& top : token.top) {
+      converted.top.push_back({BytesOf(tokenizer, top.token), top.logprob});
+    }
+    out.tokens.push_back(std::move(converted));
+  }
+  if (delta.finish) out.finish = FromEngine(*delta.finish);
+  out.usage = {delta.usage.prompt_tokens, delta.usage.completion_tokens,
+               delta.usage.cached_tokens, delta.usage.queue_ns, delta.usage.first_token_ns,
+               delta.usage.total_ns};
+  out.error = std::move(delta.error);
+  return out;
+}
+
+text::ChatTemplateInput ToText(const ChatPrompt& prompt) {
+  text::ChatTemplateInput input;
+  for (const Message& message : prompt.messages) {
+    input.messages.push_back({message.role, message.content, message.name, message.tool_call_id,
+                              message.tool_calls_json});
+  }
+  input.kwargs_json = prompt.kwargs_json;
+  input.add_generation_prompt = prompt.add_generation_prompt;
+  input.continue_final_message = prompt.continue_final_message;
+  return input;
+}
+
+Facts FactsOf(const engine::Engine& engine) {
+  const models::ModelInfo& info = engine.info();
+  Facts facts;
+  facts.kind = "native";
+  facts.architecture = info.architecture;
+  facts.quantization = info.quantization;
+  facts.parameters = info.parameters;
+  facts.context = engine.context();
+  facts.vocab_size = info.vocab_size;
+  facts.sampling = {info.sampling.temperature, info.sampling.top_p, info.sampling.min_p,
+                    info.sampling.repetition_penalty, info.sampling.top_k};
+  return facts;
+}
+
+}  // namespace pelton::backend

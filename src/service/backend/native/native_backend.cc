@@ -1,0 +1,76 @@
+#include "backend/native/native_backend.h"
+
+#include <utility>
+
+#include "backend/native/convert.h"
+
+namespace pelton::backend {
+namespace {
+
+class SinkAdapter final : public engine::DeltaSink {
+ public:
+  SinkAdapter(std::shared_ptr<backend::DeltaSink> sink, std::shared_ptr<const text::Tokenizer> tokenizer)
+      : sink_(std::move(sink)), tokenizer_(std::move(tokenizer)) {}
+
+  engine::Flow OnDelta(engine::Delta&& delta) override {
+    const Flow flow = sink_->OnDelta(FromEngine(std::move(delta), *tokenizer_));
+    return flow == Flow::kPause ? engine::Flow::kPause : engine::Flow::kContinue;
+  }
+
+ private:
+  const std::shared_ptr<backend::DeltaSink> sink_;
+  const std::shared_ptr<const text::Tokenizer> tokenizer_;
+};
+
+class NativeBackend final : public Backend {
+ public:
+  explicit NativeBackend(NativeParts parts)
+      : parts_(std::move(parts)), facts_(FactsOf(*parts_.engine)) {}
+
+  const Facts& facts() const override { return facts_; }
+
+  Result<std::vector<TokenId>> ChatTokens(const ChatPrompt& prompt) const override {
+    return parts_.chat_template->RenderTokens(ToText(prompt));
+  }
+  Result<std::vector<TokenId>> Tokenize(std::string_view text,
+                                        const TokenizeOptions& options) const override {
+    return parts_.tokenizer->Encode(
+        text, {.add_bos = options.add_special, .parse_special = options.parse_special});
+  }
+  std::string Detokenize(std::span<const TokenId> ids, bool special) const override {
+    return parts_.tokenizer->Decode(ids, special);
+  }
+  std::string TokenPiece(TokenId id) const override {
+    return std::string(parts_.tokenizer->Bytes(id, /*special=*/true));
+  }
+
+  RequestId NextRequestId() override { return parts_.engine->NextRequestId(); }
+  Status Submit(RequestId id, SequenceRequest request,
+                std::shared_ptr<backend::DeltaSink> sink) override {
+    return parts_.engine->Submit(
+        ToEngine(id, std::move(request)),
+        std::make_shared<SinkAdapter>(std::move(sink), parts_.tokenizer));
+  }
+  void Cancel(RequestId id) override { parts_.engine->Cancel(id); }
+  void Resume(RequestId id) override { parts_.engine->Resume(id); }
+  Stats GetStats() const override {
+    const engine::EngineStats stats = parts_.engine->Stats();
+    return {.running = stats.running, .waiting = stats.waiting, .kv_blocks = stats.kv_blocks,
+            .kv_blocks_used = stats.kv_blocks_used, .steps = stats.steps,
+            .prompt_tokens = stats.prompt_tokens, .generated_tokens = stats.generated_tokens,
+            .preemptions = stats.preemptions, .heartbeat_ns = stats.heartbeat_ns};
+  }
+  void CloseIntake() override { parts_.engine->CloseIntake(); }
+
+ private:
+  const NativeParts parts_;  // the engine is its last member and so ends first
+  const Facts facts_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeNativeBackend(NativeParts parts) {
+  return std::make_unique<NativeBackend>(std::move(parts));
+}
+
+}  // namespace pelton::backend

@@ -1,0 +1,71 @@
+// The own engine as a backend: model file, tokenizer, chat template, engine.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "backend/backend.h"
+#include "engine/engine.h"
+#include "format/model_file.h"
+#include "kernels/kernels.h"
+#include "nn/team.h"
+#include "text/chat_template.h"
+#include "text/tokenizer.h"
+
+namespace pelton::backend {
+
+struct NativeOptions {
+  int threads = 0;
+  bool pin_threads = true;
+  engine::EngineOptions engine;
+
+  template <typename V>
+  void Fields(V& v) {
+    v.Field("threads", threads,
+            {.help = "Threads that compute; 0: as many as affinity and cgroup quota allow.",
+             .min = 0, .max = 1024});
+    v.Field("pin-threads", pin_threads, {.help = "Tie each of them to one CPU."});
+    v.Field("ctx", engine.context,
+            {.help = "Most tokens of one sequence, prompt and answer; 0: the model's own, at most "
+                     "8192. More costs KV memory.", .min = 0, .max = 1 << 24});
+    v.Field("kv-bytes-max", engine.kv_bytes_max,
+            {.help = "Memory for the KV cache; 0: a quarter of what is available.", .min = 0});
+    v.Field("max-running", engine.max_running,
+            {.help = "Sequences in one step.", .min = 1, .max = 4096});
+    v.Field("max-waiting", engine.max_waiting,
+            {.help = "Sequences queued for a model; one more gets 429.", .min = 0, .max = 65536});
+    v.Field("step-tokens", engine.step_tokens,
+            {.help = "Tokens of one step: more prefills faster and delays running streams more.",
+             .min = 1, .max = 65536});
+    v.Field("prefill-chunk", engine.prefill_chunk,
+            {.help = "Most prompt tokens of one sequence in a step.", .min = 1, .max = 65536});
+    v.Field("batch-invariant", engine.batch_invariant,
+            {.help = "Bit-equal answers alone, in any batch and after a cache hit."});
+  }
+};
+
+// What all native models of a process share: the worker team and the kernel table.
+struct NativeRuntime {
+  nn::Team& team;
+  const kernels::KernelTable& table;
+};
+
+// The parts that make a backend; the file outlives all that was read from it.
+struct NativeParts {
+  std::shared_ptr<const format::ModelFile> file;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::unique_ptr<text::ChatTemplate> chat_template;
+  std::unique_ptr<engine::Engine> engine;
+};
+
+// `progress` gets done and total bytes while weights are packed; may be empty. Errors are one line
+// that names the file and what is wrong in it.
+Result<std::unique_ptr<Backend>> LoadNative(
+    const std::string& path, const NativeOptions& options, const NativeRuntime& runtime,
+    std::function<void(uint64_t done, uint64_t total)> progress);
+
+// For tests: any engine behind the interface.
+std::unique_ptr<Backend> MakeNativeBackend(NativeParts parts);
+
+}  // namespace pelton::backend
