@@ -1,0 +1,92 @@
+#include "serving/model_metrics.h"
+
+#include <string>
+
+#include "base/clock.h"
+
+namespace pelton::serving {
+namespace {
+
+using backend::FinishReason;
+
+obs::Labels LabelsOf(std::string_view model) { return {{"model", std::string(model)}}; }
+
+obs::Counter* FinishedCounter(obs::Registry& registry, std::string_view model,
+                              FinishReason reason) {
+  return &registry.GetCounter(
+      "pelton_sequences_finished_total", "Sequences ended, by reason.",
+      {{"model", std::string(model)}, {"reason", std::string(FinishReasonName(reason))}});
+}
+
+}  // namespace
+
+std::string_view FinishReasonName(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop: return "stop";
+    case FinishReason::kLength: return "length";
+    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kError: return "error";
+  }
+  return "error";
+}
+
+ModelMetrics::ModelMetrics(obs::Registry& registry, std::string_view model)
+    : prompt_tokens(registry.GetCounter("pelton_prompt_tokens_total",
+                                        "Prompt tokens of ended sequences.", LabelsOf(model))),
+      generated_tokens(registry.GetCounter("pelton_generated_tokens_total",
+                                           "Tokens generated.", LabelsOf(model))),
+      cached_tokens(registry.GetCounter("pelton_cached_prompt_tokens_total",
+                                        "Prompt tokens taken from the prefix cache.",
+                                        LabelsOf(model))),
+      finished{FinishedCounter(registry, model, FinishReason::kStop),
+               FinishedCounter(registry, model, FinishReason::kLength),
+               FinishedCounter(registry, model, FinishReason::kCancelled),
+               FinishedCounter(registry, model, FinishReason::kError)},
+      queue_s(registry.GetHistogram("pelton_queue_seconds", "Wait before the first step.",
+                                    obs::LatencyBounds(), LabelsOf(model))),
+      first_token_s(registry.GetHistogram("pelton_time_to_first_token_seconds",
+                                          "From the arrival of a request to its first token.",
+                                          obs::LatencyBounds(), LabelsOf(model))),
+      token_gap_s(registry.GetHistogram("pelton_inter_token_seconds",
+                                        "Time between tokens of one sequence.",
+                                        obs::TokenGapBounds(), LabelsOf(model))),
+      request_s(registry.GetHistogram("pelton_generation_seconds",
+                                      "From the arrival of a request to its last token.",
+                                      obs::LatencyBounds(), LabelsOf(model))) {}
+
+void AddBackendGauges(obs::Registry& registry, std::string_view model,
+                      const backend::Backend& backend) {
+  const auto gauge = [&](std::string_view name, std::string_view help, auto read) {
+    registry.AddGauge(name, help, LabelsOf(model),
+                      [&backend, read] { return static_cast<double>(read(backend.GetStats())); });
+  };
+  const auto counter = [&](std::string_view name, std::string_view help, auto read) {
+    registry.AddCounterFunction(name, help, LabelsOf(model), [&backend, read] {
+      return static_cast<double>(read(backend.GetStats()));
+    });
+  };
+  const auto running = [](const backend::Stats& s) { return s.running; };
+  const auto waiting = [](const backend::Stats& s) { return s.waiting; };
+  const auto used_share = [](const backend::Stats& s) {
+    return s.kv_blocks == 0 ? 0. : static_cast<double>(s.kv_blocks_used) / s.kv_blocks;
+  };
+  gauge("pelton_sequences_running", "Sequences in the current steps.", running);
+  gauge("pelton_sequences_waiting", "Sequences queued.", waiting);
+  gauge("pelton_kv_blocks", "KV blocks there are.",
+        [](const backend::Stats& s) { return s.kv_blocks; });
+  gauge("pelton_kv_blocks_used", "KV blocks held by sequences.",
+        [](const backend::Stats& s) { return s.kv_blocks_used; });
+  gauge("pelton_heartbeat_age_seconds", "Time since the generation loop last turned.",
+        [](const backend::Stats& s) {
+          return static_cast<double>(NowNs() - s.heartbeat_ns) * 1e-9;
+        });
+  counter("pelton_steps_total", "Steps of the generation loop.",
+          [](const backend::Stats& s) { return s.steps; });
+  counter("pelton_preemptions_total", "Sequences taken out of a batch to make room.",
+          [](const backend::Stats& s) { return s.preemptions; });
+  gauge("vllm:num_requests_running", "As vLLM: sequences in the current steps.", running);
+  gauge("vllm:num_requests_waiting", "As vLLM: sequences queued.", waiting);
+  gauge("vllm:kv_cache_usage_perc", "As vLLM: KV blocks used, from 0 to 1.", used_share);
+}
+
+}  // namespace pelton::serving
