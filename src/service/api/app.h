@@ -1,0 +1,62 @@
+// What handlers are given: the parts of the process they use, and one call.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "identity/keys.h"
+#include "net/http.h"
+#include "obs/metrics.h"
+#include "serving/service.h"
+
+namespace pelton::api {
+
+struct ApiOptions {
+  bool strict_api = false;
+  double request_timeout_s = 0;
+  double stall_s = 30;
+
+  template <typename V>
+  void Fields(V& v) {
+    v.Field("strict-api", strict_api,
+            {.help = "Refuse request fields that are unknown or without effect, instead of naming "
+                     "them in the header x-pelton-ignored."});
+    v.Field("request-timeout-s", request_timeout_s,
+            {.help = "Seconds after which a request that has not begun is dropped and one that "
+                     "runs is ended; 0: never.", .min = 0, .max = 86'400});
+    v.Field("stall-s", stall_s,
+            {.help = "Seconds without a turn of a generation loop after which /healthz fails.",
+             .min = 1, .max = 3'600});
+  }
+};
+
+// Lives as long as the server. Thread-safe.
+struct App {
+  serving::Service& service;
+  obs::Registry& registry;
+  const ApiOptions& options;
+  std::string version;
+  size_t write_buffer_max = 0;  // of net::ServerOptions
+  std::atomic<bool> draining{false};
+};
+
+struct Call {
+  App& app;
+  std::shared_ptr<net::Exchange> exchange;
+  identity::Caller caller;
+  std::string request_id;
+  std::string path_parameter;  // what stands for {…} in the route's pattern
+  int64_t arrived_ns = 0;      // monotonic
+};
+
+// Called on an io thread once the body is there; must not block or compute for long.
+using Handler = void (*)(const Call& call);
+
+// Room for a body of each kind of route, in bytes.
+inline constexpr uint64_t kNoBody = 0;
+inline constexpr uint64_t kTextBody = uint64_t{10} << 20;
+
+}  // namespace pelton::api

@@ -1,0 +1,32 @@
+// Answers under way: a stream of server-sent events, or one JSON document at the end.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/openai/shape.h"
+#include "net/http.h"
+#include "serving/generation.h"
+
+namespace pelton::api::openai {
+
+struct AnswerParts {
+  std::shared_ptr<net::Exchange> exchange;
+  std::unique_ptr<Shape> shape;
+  int choices = 1;
+  bool include_usage = false;
+  std::string ignored_header;   // x-pelton-ignored; empty: none
+  size_t write_buffer_max = 0;  // above it the reader is behind
+  int64_t arrived_ns = 0;
+};
+
+// Comments go out when nothing else has for so long: the first early, so that proxies and people see
+// that the request has been taken, the others as often as proxies' idle limits want.
+inline constexpr int64_t kFirstCommentNs = 2'500'000'000;
+inline constexpr int64_t kCommentNs = 10'000'000'000;
+
+std::shared_ptr<serving::Output> MakeStreamAnswer(AnswerParts parts);
+std::shared_ptr<serving::Output> MakeWholeAnswer(AnswerParts parts);
+
+}  // namespace pelton::api::openai
