@@ -1,0 +1,29 @@
+#include "server/steps/steps.h"
+
+namespace pelton::server {
+namespace {
+
+// The order is the contract: nobody learns of a route before having shown a key, and no body is read
+// before all of them agree.
+constexpr Step kSteps[] = {
+    GiveRequestId,
+    CheckHost,
+    CheckOrigin,
+    FindItsRoute,
+    Authenticate,
+    CheckMethod,
+    Authorise,
+    CheckDraining,
+    CheckBody,
+};
+
+}  // namespace
+
+Refusal RunSteps(const StepContext& context, const net::RequestHead& head, RequestFacts* facts) {
+  for (const Step step : kSteps) {
+    if (Refusal refusal = step(context, head, facts)) return refusal;
+  }
+  return std::nullopt;
+}
+
+}  // namespace pelton::server
