@@ -28,10 +28,9 @@ int main(int argc, char** argv) {
                           "PELTON_BIN", "PELTON_MODEL_SMOLLM2", "PELTON_MODEL_GEMMA3"},
   };
   program.commands = {
+      app::ServeCommand(),
       app::PullCommand(),
       app::DoctorCommand(),
-      app::TokenizeCommand(),
-      app::BenchCommand(),
       app::CompletionCommand(program),
       app::ReferenceCommand(program),
   };

@@ -1,0 +1,220 @@
+// `pelton serve`: composes the server, and takes it down in order.
+#include <fmt/core.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "api/app.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "commands.h"
+#include "obs/metrics.h"
+#include "open_model.h"
+#include "paths.h"
+#include "server/server.h"
+#include "serving/service.h"
+
+namespace pelton::app {
+namespace {
+
+constexpr int kDrainPollMs = 50;
+constexpr int kCancelWaitMs = 3000;  // for cancelled answers to be told so
+
+struct ServeOptions {
+  std::string config;
+  std::string state_dir;
+  std::vector<serving::ModelSource> model;
+  std::vector<serving::ModelSource> models;
+  server::ServerOptions server;
+  api::ApiOptions api;
+  serving::ServingOptions serving;
+  EngineSettings engine;
+
+  void Fields(config::Binder& v) {
+    v.Group("Models");
+    v.Field("model", model, {.help = "Model to serve; repeatable.", .value_name = "[NAME=]FILE"});
+    v.Field("models", models, {.help = "Models to serve.", .yaml_only = true});
+    v.Field("state-dir", state_dir, {.help = "Folder for all that outlives the process.",
+                                     .value_name = "DIR"});
+    v.Field("config", config, {.help = "Configuration file (YAML).", .value_name = "FILE"});
+    v.Group("Server");
+    server.Fields(v);
+    v.Group("API");
+    api.Fields(v);
+    v.Group("Admission");
+    serving.Fields(v);
+    v.Group("Engine");
+    engine.Fields(v);
+  }
+};
+
+// One line, whatever the message.
+int Fail(const Status& status) {
+  std::string line = status.message();
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  fmt::print(stderr, "pelton: {}\n", line);
+  return 1;
+}
+
+// SIGUSR1 is how the loader says that it has ended.
+sigset_t HandledSignals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) sigaddset(&set, signal);
+  return set;
+}
+
+void PrintReady(const ServeOptions& options, int port, const serving::Catalogue& catalogue,
+                int64_t started_ns) {
+  const auto models = catalogue.Ready();
+  for (const auto& served : models) {
+    const backend::Facts& facts = served->backend->facts();
+    fmt::print("model {}: {}{}{}, context {}\n", served->name, facts.architecture,
+               facts.quantization.empty() ? "" : " ", facts.quantization, facts.context);
+  }
+  const bool keys = !options.server.keys.empty() || !options.server.api_key_file.empty();
+  const std::string& host = options.server.net.host;
+  const bool v6 = host.find(':') != std::string::npos && !host.starts_with('[');
+  const std::string name = host == "0.0.0.0" ? "127.0.0.1" : v6 ? "[" + host + "]" : host;
+  fmt::print("ready in {:.2f} s on http://{}:{}\n",
+             static_cast<double>(NowNs() - started_ns) * 1e-9, name, port);
+  fmt::print("try: curl http://{}:{}/v1/chat/completions -H 'content-type: application/json'{} "
+             "-d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n",
+             name, port, keys ? " -H \"authorization: Bearer $KEY\"" : "", models.front()->name);
+  std::fflush(stdout);
+}
+
+// Everything of a running server, first what the others stand on.
+class Serving {
+ public:
+  explicit Serving(ServeOptions& options)
+      : options_(options), opener_(options.engine, options.state_dir) {}
+
+  int Run();
+
+ private:
+  Status Compose();
+  Status Load();
+  void Drain();
+
+  ServeOptions& options_;
+  const int64_t started_ns_ = NowNs();
+  const sigset_t signals_ = HandledSignals();
+  obs::Registry registry_;
+  ModelOpener opener_;
+  std::unique_ptr<serving::Catalogue> catalogue_;
+  std::unique_ptr<identity::KeyRing> keys_;
+  std::unique_ptr<serving::Service> service_;
+  std::unique_ptr<api::App> app_;
+  std::unique_ptr<server::Server> server_;
+};
+
+Status Serving::Compose() {
+  std::vector<serving::ModelSource> sources = options_.models;
+  sources.insert(sources.end(), options_.model.begin(), options_.model.end());
+  if (sources.empty()) sources.push_back({});  // the only pulled model, or the default one
+  for (serving::ModelSource& source : sources) {
+    auto path = ResolveModel(source.path, options_.state_dir);
+    if (!path.ok()) return path.status();
+    source.path = *std::move(path);
+  }
+  auto catalogue = serving::Catalogue::Make(std::move(sources));
+  if (!catalogue.ok()) return catalogue.status();
+  catalogue_ = *std::move(catalogue);
+  auto keys = server::MakeKeyRing(options_.server);
+  if (!keys.ok()) return keys.status();
+  keys_ = *std::move(keys);
+  service_ = std::make_unique<serving::Service>(options_.serving, *catalogue_, registry_,
+                                                SystemClock());
+  app_.reset(new api::App{*service_, registry_, options_.api, PELTON_VERSION});
+  auto server = server::Server::Start(options_.server, *keys_, *app_);
+  if (!server.ok()) return server.status();
+  server_ = *std::move(server);
+  return OkStatus();
+}
+
+// Loads on a thread of its own, so that a signal meanwhile ends the process at once.
+Status Serving::Load() {
+  Status status;
+  std::atomic<bool> done{false};
+  const pthread_t main_thread = pthread_self();
+  const std::jthread loader = StartThread("pelton-load", [&](std::stop_token) {
+    status = catalogue_->LoadAll(
+        [this](const serving::ModelSource& source) { return opener_.Open(source.path, {}); },
+        [this](const serving::Served& served) { service_->OnLoaded(served); });
+    done.store(true);
+    pthread_kill(main_thread, SIGUSR1);
+  });
+  while (!done.load()) {
+    int signal = 0;
+    sigwait(&signals_, &signal);
+    if (signal != SIGUSR1) _exit(0);  // nothing runs yet
+  }
+  return status;
+}
+
+// From the outside in: new work, running work, listener. A second signal ends it at once.
+void Serving::Drain() {
+  LogInfo("serve", "shutting down: new work is refused, running answers get {} s",
+          options_.server.drain_s);
+  server_->BeginDrain();
+  const int64_t now_ns = NowNs();
+  const int64_t earliest_ns = now_ns + static_cast<int64_t>(options_.server.drain_delay_s * 1e9);
+  const int64_t latest_ns =
+      std::max(earliest_ns, now_ns + static_cast<int64_t>(options_.server.drain_s * 1e9));
+  while (NowNs() < latest_ns) {
+    const timespec at_once{};
+    const int signal = sigtimedwait(&signals_, nullptr, &at_once);
+    if (signal == SIGTERM || signal == SIGINT) _exit(128 + signal);
+    const bool idle = server_->WaitIdle(kDrainPollMs);
+    if (idle && NowNs() >= earliest_ns) break;
+    if (idle) usleep(kDrainPollMs * 1000);
+  }
+  server_->StopAccepting();
+  if (!server_->WaitIdle(0)) {
+    service_->CancelAll();
+    server_->WaitIdle(kCancelWaitMs);
+  }
+}
+
+int Serving::Run() {
+  pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  if (const Status status = Compose(); !status.ok()) return Fail(status);
+  if (const Status status = Load(); !status.ok()) return Fail(status);
+  PrintReady(options_, server_->port(), *catalogue_, started_ns_);
+  int signal = SIGUSR1;
+  while (signal == SIGUSR1) sigwait(&signals_, &signal);
+  Drain();
+  server_.reset();
+  return 0;
+}
+
+}  // namespace
+
+config::Command ServeCommand() {
+  auto options = std::make_shared<ServeOptions>();
+  return {
+      .name = "serve",
+      .summary = "Serve models over HTTP (the OpenAI API).",
+      .arguments = "",
+      .details = "pelton serve --model smollm.gguf\n"
+                 "pelton serve --model chat=llama.gguf --port 9000 --api-key-file keys\n"
+                 "pelton serve --model 'sim:?rate=50'      a simulated model, for tests",
+      .arguments_max = 0,
+      .hidden = false,
+      .bind = [options](config::Binder& binder) { options->Fields(binder); },
+      .run = [options](std::span<const std::string>) { return Serving(*options).Run(); },
+  };
+}
+
+}  // namespace pelton::app
