@@ -45,37 +45,57 @@ void StoreHalf(std::byte* at, float v) {
   std::memcpy(at, &bits, 2);
 }
 
-void StoreCode(Layout layout, std::byte* codes, int col, int i, uint8_t code) {
-  const int quad = i / 4;
-  if (layout == Layout::kInt8) {
-    codes[quad * 64 + col * 4 + i % 4] = std::byte{code};
-    return;
-  }
-  std::byte& both = codes[(quad / 8 * 4 + quad % 4) * 64 + col * 4 + i % 4];
-  both |= std::byte{static_cast<uint8_t>(quad % 8 < 4 ? code : code << 4)};
+// Codes of one block, as they come from the file: one line an output.
+struct alignas(64) CodeTile {
+  uint8_t codes[kPanelCols][kBlockInputs];
+};
+
+uint32_t QuadAt(const CodeTile& tile, int col, int quad) {
+  uint32_t four = 0;
+  std::memcpy(&four, &tile.codes[col][quad * 4], 4);
+  return four;
 }
 
-void PackIntColumn(const PackedMatrix& plan, DType dtype, const std::byte* row, int col,
-                   std::byte* panel) {
+// Transposes in units of quads: [output][quad] → [quad][output]; 4-bit codes also join in pairs.
+void StoreCodes(Layout layout, const CodeTile& tile, std::byte* codes) {
+  uint32_t line[kPanelCols];
+  const int vectors = layout == Layout::kInt8 ? 16 : 8;
+  for (int v = 0; v < vectors; ++v) {
+    const int low = layout == Layout::kInt8 ? v : v / 4 * 8 + v % 4;
+    for (int col = 0; col < kPanelCols; ++col) {
+      line[col] = QuadAt(tile, col, low);
+      if (layout == Layout::kInt4) line[col] |= QuadAt(tile, col, low + 4) << 4;
+    }
+    std::memcpy(codes + v * 64, line, 64);
+  }
+}
+
+// Inputs [at, at + count) of `cols` rows, count ≤ kPiece, into their blocks of the panel.
+void PackIntPiece(const PackedMatrix& plan, DType dtype, const std::byte* rows, size_t row_bytes,
+                  int cols, int64_t at, int count, std::byte* panel) {
   const IntBlock shape = IntBlockOf(plan);
   const float factor = 1.f / plan.post_scale;  // a power of two: exact
-  for (int64_t at = 0; at < plan.k; at += kPiece) {
-    const int count = static_cast<int>(std::min<int64_t>(kPiece, plan.k - at));
+  const int blocks = (count + kBlockInputs - 1) / kBlockInputs;
+  std::byte* first = panel + static_cast<size_t>(at / kBlockInputs) * shape.bytes;
+  CodeTile tiles[kPiece / kBlockInputs] = {};
+  for (int col = 0; col < cols; ++col) {
     Piece piece;
-    tensor::UnpackAffineRow(dtype, row + RowOffset(dtype, at), count, piece.codes, piece.scales,
-                            piece.mins);
+    tensor::UnpackAffineRow(dtype,
+                            rows + static_cast<size_t>(col) * row_bytes + RowOffset(dtype, at),
+                            count, piece.codes, piece.scales, piece.mins);
     for (int g = 0; g < count / plan.group; ++g) {
-      const int64_t input = at + g * plan.group;
-      std::byte* block = panel + static_cast<size_t>(input / kBlockInputs) * shape.bytes;
-      const int group = static_cast<int>(input % kBlockInputs) / plan.group;
-      std::byte* scale = block + static_cast<size_t>(group * kPanelCols + col) * 2;
+      std::byte* scale = first + static_cast<size_t>(g / shape.groups) * shape.bytes +
+                         static_cast<size_t>(g % shape.groups * kPanelCols + col) * 2;
       StoreHalf(scale, piece.scales[g] * factor);
       if (!plan.symmetric) StoreHalf(scale + shape.mins, piece.mins[g] * factor);
-      for (int i = 0; i < plan.group; ++i) {
-        StoreCode(plan.layout, block + shape.codes, col,
-                  static_cast<int>(input % kBlockInputs) + i, piece.codes[g * plan.group + i]);
-      }
     }
+    for (int b = 0; b < blocks; ++b) {
+      const int here = std::min(kBlockInputs, count - b * kBlockInputs);
+      std::memcpy(tiles[b].codes[col], piece.codes + b * kBlockInputs, static_cast<size_t>(here));
+    }
+  }
+  for (int b = 0; b < blocks; ++b) {
+    StoreCodes(plan.layout, tiles[b], first + static_cast<size_t>(b) * shape.bytes + shape.codes);
   }
 }
 
@@ -142,13 +162,17 @@ void PackPanels(const PackedMatrix& plan, DType dtype, const std::byte* rows, in
   for (int p = panel_begin; p < panel_end; ++p) {
     std::byte* panel = dst + static_cast<size_t>(p) * panel_bytes;
     std::memset(panel, 0, panel_bytes);
-    for (int col = 0; col < kPanelCols && p * kPanelCols + col < plan.n; ++col) {
-      const std::byte* row = rows + static_cast<size_t>(p * kPanelCols + col) * row_bytes;
-      if (IsInteger(plan.layout)) {
-        PackIntColumn(plan, dtype, row, col, panel);
-      } else {
-        PackFloatColumn(plan, row, col, panel);
+    const int cols = std::min(kPanelCols, plan.n - p * kPanelCols);
+    const std::byte* first = rows + static_cast<size_t>(p * kPanelCols) * row_bytes;
+    if (IsInteger(plan.layout)) {
+      for (int64_t at = 0; at < plan.k; at += kPiece) {
+        const int count = static_cast<int>(std::min<int64_t>(kPiece, plan.k - at));
+        PackIntPiece(plan, dtype, first, row_bytes, cols, at, count, panel);
       }
+      continue;
+    }
+    for (int col = 0; col < cols; ++col) {
+      PackFloatColumn(plan, first + static_cast<size_t>(col) * row_bytes, col, panel);
     }
   }
 }
