@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -29,16 +31,29 @@ inline std::vector<char> ReadAll(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-// Where set-up puts models: $PELTON_CACHE/models, else the user's cache folder.
+// The file of a model of tools/setup/models.lock, where set-up puts it: what $PELTON_MODEL_<NAME>
+// says, else $PELTON_CACHE/models/<first 12 of its SHA-256>/<file>. Empty for an unknown name.
 inline std::string ModelPath(const std::string& name) {
-  const char* cache = std::getenv("PELTON_CACHE");
-  const char* home = std::getenv("HOME");
-  const std::string root = cache != nullptr ? cache : std::string(home ? home : "") + "/.cache/pelton";
-  return root + "/models/" + name;
+  std::string variable = "PELTON_MODEL_" + name;
+  std::transform(variable.begin(), variable.end(), variable.begin(), ::toupper);
+  if (const char* given = std::getenv(variable.c_str())) return given;
+  const auto text = [](const char* key) { const char* v = std::getenv(key); return std::string(v ? v : ""); };
+  std::string cache = text("PELTON_CACHE");
+  if (cache.empty()) {
+    const std::string xdg = text("XDG_CACHE_HOME");
+    cache = (xdg.empty() ? text("HOME") + "/.cache" : xdg) + "/pelton";
+  }
+  std::ifstream lock(PELTON_MODELS_LOCK);
+  std::string line, entry, file, sha;
+  while (std::getline(lock, line)) {
+    std::istringstream fields(line);
+    if (fields >> entry >> file >> sha && entry == name) {
+      return cache + "/models/" + sha.substr(0, 12) + "/" + file;
+    }
+  }
+  ADD_FAILURE() << "no model " << name << " in " << PELTON_MODELS_LOCK;
+  return {};
 }
-
-inline constexpr char kSmolLm2[] = "SmolLM2-135M-Instruct.Q4_1.gguf";
-inline constexpr char kGemma3[] = "gemma-3-270m-q4_k_m.gguf";
 
 struct Loaded {
   std::unique_ptr<format::ModelFile> file;
