@@ -4,11 +4,19 @@
 #include "kernels/kernels.h"
 #include "kernels/packed.h"
 #include "kernels/ref/ref.h"
+#if defined(__x86_64__)
+#include "kernels/x86/avx2/table.h"
+#include "kernels/x86/avx512/table.h"
+#include "kernels/x86/vnni/table.h"
+#endif
 
 namespace pelton::kernels {
 namespace {
 
 constexpr std::array kTables = {
+#if defined(__x86_64__)
+    &kVnniTable, &kAvx512Table, &kAvx2Table,
+#endif
     &kRefTable,
 };
 

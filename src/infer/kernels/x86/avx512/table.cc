@@ -1,0 +1,24 @@
+#include "kernels/x86/avx512/table.h"
+
+namespace pelton::kernels {
+
+const KernelTable kAvx512Table = {
+    .name = "avx512",
+    .usable = [](const CpuFeatures& cpu) { return cpu.avx512; },
+    .quantized_row_bytes = avx512::QuantizedRowBytes,
+    .quantize_rows = avx512::QuantizeRows,
+    .gemm_int = avx512::GemmInt,
+    .gemm_float = avx512::GemmFloat,
+    .rms_norm = avx512::RmsNorm,
+    .rope = avx512::Rope,
+    .silu_mul = avx512::SiluMul,
+    .gelu_tanh_mul = avx512::GeluTanhMul,
+    .add = avx512::AddTo,
+    .scale = avx512::ScaleBy,
+    .kv_write = avx512::KvWrite,
+    .attention = avx512::Attention,
+    .max_sum_exp = avx512::MaxSumExp,
+    .argmax = avx512::Argmax,
+};
+
+}  // namespace pelton::kernels

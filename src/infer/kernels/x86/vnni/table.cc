@@ -1,0 +1,26 @@
+#include "kernels/x86/vnni/table.h"
+
+#include "kernels/x86/avx512/table.h"
+
+namespace pelton::kernels {
+
+const KernelTable kVnniTable = {
+    .name = "avx512_vnni",
+    .usable = [](const CpuFeatures& cpu) { return cpu.avx512_vnni; },
+    .quantized_row_bytes = vnni::QuantizedRowBytes,
+    .quantize_rows = vnni::QuantizeRows,
+    .gemm_int = vnni::GemmInt,
+    .gemm_float = avx512::GemmFloat,
+    .rms_norm = avx512::RmsNorm,
+    .rope = avx512::Rope,
+    .silu_mul = avx512::SiluMul,
+    .gelu_tanh_mul = avx512::GeluTanhMul,
+    .add = avx512::AddTo,
+    .scale = avx512::ScaleBy,
+    .kv_write = avx512::KvWrite,
+    .attention = avx512::Attention,
+    .max_sum_exp = avx512::MaxSumExp,
+    .argmax = avx512::Argmax,
+};
+
+}  // namespace pelton::kernels
