@@ -8,7 +8,9 @@ namespace pelton::app {
 
 config::Command ServeCommand();
 config::Command PullCommand();
+config::Command BenchCommand();
 config::Command DoctorCommand();
+config::Command TokenizeCommand();
 config::Command CompletionCommand(const config::Program& program);
 config::Command ReferenceCommand(const config::Program& program);
 

@@ -31,6 +31,8 @@ int main(int argc, char** argv) {
       app::ServeCommand(),
       app::PullCommand(),
       app::DoctorCommand(),
+      app::TokenizeCommand(),
+      app::BenchCommand(),
       app::CompletionCommand(program),
       app::ReferenceCommand(program),
   };
