@@ -6,13 +6,16 @@
 #include <array>
 #include <cmath>
 
+#include "codec/utf8.h"
+
 namespace pelton::obs {
 namespace {
 
-std::string EscapeLabel(std::string_view value) {
+// Help text keeps its quotes, a label's value does not; both are UTF-8 on one line.
+std::string Escape(std::string_view value, bool quotes) {
   std::string out;
-  for (const char c : value) {
-    if (c == '\\' || c == '"') out.push_back('\\');
+  for (const char c : codec::SanitizeUtf8(value)) {
+    if (c == '\\' || (quotes && c == '"')) out.push_back('\\');
     if (c == '\n') {
       out += "\\n";
     } else {
@@ -26,7 +29,7 @@ std::string EscapeLabel(std::string_view value) {
 std::string LabelText(const Labels& labels, std::string_view le = {}) {
   std::string out;
   for (const auto& [key, value] : labels) {
-    out += fmt::format("{}{}=\"{}\"", out.empty() ? "{" : ",", key, EscapeLabel(value));
+    out += fmt::format("{}{}=\"{}\"", out.empty() ? "{" : ",", key, Escape(value, /*quotes=*/true));
   }
   if (!le.empty()) out += fmt::format("{}le=\"{}\"", out.empty() ? "{" : ",", le);
   if (!out.empty()) out.push_back('}');
@@ -58,6 +61,7 @@ Histogram::Histogram(std::span<const double> bounds)
     : bounds_(bounds.begin(), bounds.end()), buckets_(bounds.size() + 1) {}
 
 void Histogram::Observe(double value, uint64_t times) {
+  if (std::isnan(value)) return;  // would make the sum NaN for ever
   const auto it = std::lower_bound(bounds_.begin(), bounds_.end(), value);
   buckets_[static_cast<size_t>(it - bounds_.begin())].fetch_add(times, std::memory_order_relaxed);
   sum_.fetch_add(value * static_cast<double>(times), std::memory_order_relaxed);
@@ -138,8 +142,8 @@ std::string Registry::Render() const {
   const std::lock_guard lock(mutex_);
   std::string out;
   for (const Family& family : families_) {
-    out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", family.name, family.help, family.name,
-                       family.type);
+    out += fmt::format("# HELP {} {}\n# TYPE {} {}\n", family.name,
+                       Escape(family.help, /*quotes=*/false), family.name, family.type);
     for (const Series& series : family.series) {
       if (series.histogram) {
         RenderHistogram(family.name, series.labels, *series.histogram, &out);
