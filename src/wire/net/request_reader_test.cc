@@ -192,7 +192,7 @@ TEST(RequestReader, BothSidesOfTheBodyLimit) {
 
 TEST(RequestReader, ABodyOfGetIsNeverReadAsTheNextRequest) {
   const Read read = ReadAll(
-      "GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\nGET /evil HTTP/1.1\r\nHost: h\r\n"
+      "GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 29\r\n\r\nGET /evil HTTP/1.1\r\nHost: h\r\n"
       "GET /b HTTP/1.1\r\nHost: h\r\n\r\n");
   ASSERT_EQ(read.requests.size(), 2u);
   EXPECT_EQ(read.requests[1], "GET /b ");
