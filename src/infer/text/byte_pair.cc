@@ -1,5 +1,8 @@
 #include "text/byte_pair.h"
 
+#include <bitset>
+#include <string>
+
 #include <fmt/format.h>
 
 #include "text/rust_abi.h"
@@ -16,19 +19,41 @@ bool Mergeable(const Vocabulary& vocabulary, TokenId id) {
          !vocabulary.piece(id).empty() && vocabulary.IdOf(vocabulary.piece(id)) == id;
 }
 
-// Whether every part of "left right" is mergeable. A part that is in the file but is a control or
-// user-defined token only makes the merge void; an unknown part is left for the library to name.
-bool IsVoid(const Vocabulary& vocabulary, std::string_view merge, std::string* joined) {
-  const size_t space = merge.find(' ');
-  if (space == std::string_view::npos) return false;
-  const auto outside = [&](std::string_view piece) {
-    const TokenId id = vocabulary.IdOf(piece);
-    return id >= 0 && !Mergeable(vocabulary, id);
-  };
-  joined->assign(merge.substr(0, space));
-  joined->append(merge.substr(space + 1));
-  return outside(merge.substr(0, space)) || outside(merge.substr(space + 1)) || outside(*joined);
-}
+// Merges with a part that is a control or user-defined token are void. Such tokens are few, and
+// their first bytes tell most merges apart without a look-up.
+class VoidMerges {
+ public:
+  explicit VoidMerges(const Vocabulary& vocabulary) : vocabulary_(vocabulary) {
+    for (TokenId id = 0; id < vocabulary.size(); ++id) {
+      const std::string_view piece = vocabulary.piece(id);
+      if (!Mergeable(vocabulary, id) && !piece.empty()) first_.set(static_cast<uint8_t>(piece[0]));
+    }
+  }
+
+  // A merge that names an unknown piece is not void: the library names it.
+  bool Contain(std::string_view merge) {
+    const size_t space = merge.find(' ');
+    if (space == std::string_view::npos) return false;
+    const std::string_view left = merge.substr(0, space);
+    const std::string_view right = merge.substr(space + 1);
+    if (!MayBeOutside(left) && !MayBeOutside(right)) return false;
+    joined_.assign(left).append(right);
+    return Outside(left) || Outside(right) || Outside(joined_);
+  }
+
+ private:
+  bool MayBeOutside(std::string_view piece) const {
+    return !piece.empty() && first_.test(static_cast<uint8_t>(piece[0]));
+  }
+  bool Outside(std::string_view piece) const {
+    const TokenId id = vocabulary_.IdOf(piece);
+    return id >= 0 && !Mergeable(vocabulary_, id);
+  }
+
+  const Vocabulary& vocabulary_;
+  std::bitset<256> first_;
+  std::string joined_;
+};
 
 }  // namespace
 
@@ -44,19 +69,15 @@ Result<BytePair> BytePair::Make(const format::Metadata& metadata, const Vocabula
   }
   std::vector<pelton_rust_piece> pieces;
   pieces.reserve(static_cast<size_t>(vocabulary.size()));
-  bool all_mergeable = true;
   for (TokenId id = 0; id < vocabulary.size(); ++id) {
-    if (Mergeable(vocabulary, id)) {
-      pieces.push_back({RustStr(vocabulary.piece(id)), static_cast<uint32_t>(id)});
-    } else {
-      all_mergeable = false;
-    }
+    if (!Mergeable(vocabulary, id)) continue;
+    pieces.push_back({RustStr(vocabulary.piece(id)), static_cast<uint32_t>(id)});
   }
   std::vector<pelton_rust_str> used;
   used.reserve(merges->size());
-  std::string joined;
+  VoidMerges void_merges(vocabulary);
   for (const std::string_view merge : *merges) {
-    if (all_mergeable || !IsVoid(vocabulary, merge, &joined)) used.push_back(RustStr(merge));
+    if (!void_merges.Contain(merge)) used.push_back(RustStr(merge));
   }
   pelton_rust_bpe* bpe = nullptr;
   RustBytes error;
