@@ -6,7 +6,7 @@
 #   pelton_node_test(NAME openai_node LABEL clients FILE openai.test.mjs …)
 #
 # FILE test_*.py runs under pytest, any other .py by itself, .mjs by node. The environment has
-# PELTON_BIN, PELTON_MODEL_SMOLLM2, PELTON_MODEL_GEMMA3 and PELTON_ROOT. NEEDS names what must be
+# PELTON_BIN, PELTON_MODEL_SMOLLM2, PELTON_MODEL_GEMMA3 and PELTON_CACHE. NEEDS names what must be
 # there (smollm2, gemma3, node, go, or an absolute path or command); when it is absent the test is
 # reported as not run. LABEL long: only in `make test-long`.
 function(pelton_script_test)

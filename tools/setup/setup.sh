@@ -11,7 +11,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
 goal=${1:-build}
 log_dir=$PELTON_CACHE/log
 
-fail() { printf 'set-up: %s\n' "$@" >&2; exit 1; }
+# fail WHAT [LINE…]: lines are printed as they are, to be copied.
+fail() {
+  printf 'set-up: %s\n' "$1" >&2
+  shift
+  [ $# -eq 0 ] || printf '%s\n' "$@" >&2
+  exit 1
+}
 
 # step WHAT COMMAND…: runs it with its output in a log, and says every ten seconds how far it is.
 step() {

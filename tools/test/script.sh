@@ -20,10 +20,12 @@ for need in ${needs//,/ }; do
   esac
 done
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PELTON_ROOT/tests${PYTHONPATH:+:$PYTHONPATH}"
+python=$PELTON_VENV/bin/python
+unset PELTON_ROOT PELTON_VENV PELTON_NODE_MODULES # the program warns of PELTON_* that it does not know
 case $file in
-  *.py) [ -x "$PELTON_VENV/bin/python" ] || not_run "no Python environment (make test makes it)" ;;&
-  */test_*.py) exec "$PELTON_VENV/bin/python" -m pytest -q -p no:cacheprovider "$file" "$@" ;;
-  *.py) exec "$PELTON_VENV/bin/python" "$file" "$@" ;;
+  *.py) [ -x "$python" ] || not_run "no Python environment (make test makes it)" ;;&
+  */test_*.py) exec "$python" -m pytest -q -p no:cacheprovider "$file" "$@" ;;
+  *.py) exec "$python" "$file" "$@" ;;
   *.mjs | *.js) exec node "$file" "$@" ;;
   *) exec "$file" "$@" ;;
 esac
