@@ -1,0 +1,208 @@
+// The life of a request against a backend whose every delta the test decides.
+#include "serving/generation.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <map>
+#include <set>
+
+namespace pelton::serving {
+namespace {
+
+using backend::Delta;
+using backend::FinishReason;
+using backend::Flow;
+using backend::RequestId;
+
+class ScriptedBackend final : public backend::Backend {
+ public:
+  const backend::Facts& facts() const override { return facts_; }
+  Result<std::vector<backend::TokenId>> ChatTokens(const backend::ChatPrompt&) const override {
+    return std::vector<backend::TokenId>{1};
+  }
+  Result<std::vector<backend::TokenId>> Tokenize(std::string_view,
+                                                 const backend::TokenizeOptions&) const override {
+    return std::vector<backend::TokenId>{1};
+  }
+  std::string Detokenize(std::span<const backend::TokenId>, bool) const override { return ""; }
+  std::string TokenPiece(backend::TokenId) const override { return ""; }
+  RequestId NextRequestId() override { return ++last_id_; }
+  Status Submit(RequestId id, backend::SequenceRequest,
+                std::shared_ptr<backend::DeltaSink> sink) override {
+    if (static_cast<int>(sinks_.size()) >= accept_) return ResourceExhausted("full");
+    sinks_[id] = std::move(sink);
+    return OkStatus();
+  }
+  void Cancel(RequestId id) override { cancelled_.insert(id); }
+  void Resume(RequestId id) override { resumed_.insert(id); }
+  backend::Stats GetStats() const override { return {}; }
+  void CloseIntake() override {}
+
+  Flow Send(RequestId id, std::string text, std::optional<FinishReason> finish = {}) {
+    Delta delta;
+    delta.text = std::move(text);
+    delta.finish = finish;
+    delta.usage.completion_tokens = ++tokens_;
+    const Flow flow = sinks_[id]->OnDelta(std::move(delta));
+    if (finish) sinks_.erase(id);
+    return flow;
+  }
+
+  backend::Facts facts_;
+  RequestId last_id_ = 0;
+  int accept_ = 100, tokens_ = 0;
+  std::map<RequestId, std::shared_ptr<backend::DeltaSink>> sinks_;
+  std::set<RequestId> cancelled_, resumed_;
+};
+
+class Recorder final : public Output {
+ public:
+  void OnDelta(int index, Delta&& delta) override {
+    const std::lock_guard lock(mutex_);
+    texts_[index] += delta.text;
+    ++deltas_;
+    changed_.notify_all();
+  }
+  void OnFinished() override {
+    const std::lock_guard lock(mutex_);
+    ++finished_;
+    changed_.notify_all();
+  }
+  void OnTick(int64_t) override { ++ticks_; }
+  bool Congested() override { return congested_; }
+
+  template <typename P>
+  bool Wait(P&& done) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(5), done);
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<int, std::string> texts_;
+  int deltas_ = 0, finished_ = 0;
+  std::atomic<int> ticks_{0};
+  std::atomic<bool> congested_{false};
+};
+
+class GenerationTest : public ::testing::Test {
+ protected:
+  GenerationTest() {
+    auto served = std::make_shared<Served>();
+    served->name = "m";
+    served->backend = backend_;
+    model_ = served;
+    metrics_ = std::make_shared<ModelMetrics>(registry_, "m");
+    generation_ = std::make_shared<Generation>(pump_, output_, 0);
+  }
+  Status Start(int sequences) {
+    auto ticket = admission_.Admit("t", sequences, 1);
+    return generation_->Start(model_, metrics_,
+                              std::vector<backend::SequenceRequest>(sequences), *std::move(ticket));
+  }
+
+  FakeClock clock_;
+  Admission admission_{{}, clock_};
+  obs::Registry registry_;
+  std::shared_ptr<ScriptedBackend> backend_ = std::make_shared<ScriptedBackend>();
+  std::shared_ptr<Recorder> output_ = std::make_shared<Recorder>();
+  std::shared_ptr<const Served> model_;
+  std::shared_ptr<ModelMetrics> metrics_;
+  Pump pump_;
+  std::shared_ptr<Generation> generation_;
+};
+
+TEST_F(GenerationTest, DeltasArriveInOrderAndTheEndOnce) {
+  ASSERT_TRUE(Start(2).ok());
+  EXPECT_EQ(admission_.sequences(), 2);
+  backend_->Send(1, "a");
+  backend_->Send(2, "x");
+  backend_->Send(1, "b", FinishReason::kStop);
+  backend_->Send(2, "y", FinishReason::kLength);
+  ASSERT_TRUE(output_->Wait([&] { return output_->finished_ == 1; }));
+  EXPECT_EQ(output_->texts_[0], "ab");
+  EXPECT_EQ(output_->texts_[1], "xy");
+  EXPECT_EQ(admission_.sequences(), 0);
+  EXPECT_EQ(metrics_->finished[0]->value(), 1u);
+  EXPECT_EQ(metrics_->finished[1]->value(), 1u);
+}
+
+TEST_F(GenerationTest, CancelReachesEverySequence) {
+  ASSERT_TRUE(Start(3).ok());
+  generation_->Cancel();
+  EXPECT_EQ(backend_->cancelled_, (std::set<RequestId>{1, 2, 3}));
+}
+
+TEST_F(GenerationTest, CancelBeforeStartSubmitsNothing) {
+  generation_->Cancel();
+  EXPECT_EQ(Start(1).code(), StatusCode::kCancelled);
+  EXPECT_TRUE(backend_->sinks_.empty());
+  EXPECT_EQ(admission_.sequences(), 0);
+}
+
+TEST_F(GenerationTest, WhenOneSequenceIsRefusedTheOthersAreCancelledAndNothingIsHeard) {
+  backend_->accept_ = 2;
+  EXPECT_EQ(Start(3).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(backend_->cancelled_, (std::set<RequestId>{1, 2}));
+  backend_->Send(1, "a", FinishReason::kCancelled);
+  backend_->Send(2, "a", FinishReason::kCancelled);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(output_->deltas_, 0);
+  EXPECT_EQ(output_->finished_, 0);
+  EXPECT_EQ(admission_.sequences(), 0);
+}
+
+TEST_F(GenerationTest, ABehindReaderPausesAndADrainedOneResumes) {
+  ASSERT_TRUE(Start(1).ok());
+  output_->congested_ = true;
+  EXPECT_EQ(backend_->Send(1, "a"), Flow::kContinue);
+  ASSERT_TRUE(output_->Wait([&] { return output_->deltas_ == 1; }));
+  // The flag stands a moment after the delta was given out.
+  Flow flow = Flow::kContinue;
+  for (int i = 0; i < 100 && flow == Flow::kContinue; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    flow = backend_->Send(1, "b");
+  }
+  EXPECT_EQ(flow, Flow::kPause);
+  EXPECT_TRUE(backend_->resumed_.empty());
+  output_->congested_ = false;
+  generation_->ReaderDrained();
+  EXPECT_EQ(backend_->resumed_, (std::set<RequestId>{1}));
+  EXPECT_EQ(backend_->Send(1, "c", FinishReason::kStop), Flow::kContinue);
+}
+
+// Nothing grows while the pump is held up: a sequence pauses at kPendingMax deltas.
+TEST_F(GenerationTest, APumpThatIsBehindPausesTheSequence) {
+  ASSERT_TRUE(Start(1).ok());
+  int sent = 0;
+  Flow flow = Flow::kContinue;
+  {
+    const std::lock_guard hold(output_->mutex_);  // the pump waits inside OnDelta
+    while (flow == Flow::kContinue && sent < 1000) {
+      flow = backend_->Send(1, "a");
+      ++sent;
+    }
+  }
+  EXPECT_EQ(flow, Flow::kPause);
+  EXPECT_LE(sent, Generation::kPendingMax + 2);
+  for (int i = 0; i < 1000 && backend_->resumed_.empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  EXPECT_EQ(backend_->resumed_, (std::set<RequestId>{1}));
+  backend_->Send(1, "", FinishReason::kStop);
+}
+
+TEST_F(GenerationTest, TicksComeWhileRunningAndCancelAllReachesIt) {
+  ASSERT_TRUE(Start(1).ok());
+  pump_.CancelAll();
+  for (int i = 0; i < 500 && output_->ticks_ == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  EXPECT_GE(output_->ticks_, 1);
+  EXPECT_EQ(backend_->cancelled_, (std::set<RequestId>{1}));
+  backend_->Send(1, "", FinishReason::kCancelled);
+}
+
+}  // namespace
+}  // namespace pelton::serving
