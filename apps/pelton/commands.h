@@ -11,6 +11,7 @@ config::Command PullCommand();
 config::Command BenchCommand();
 config::Command DoctorCommand();
 config::Command TokenizeCommand();
+config::Command PerplexityCommand();
 config::Command CompletionCommand(const config::Program& program);
 config::Command ReferenceCommand(const config::Program& program);
 

@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
       app::PullCommand(),
       app::DoctorCommand(),
       app::TokenizeCommand(),
+      app::PerplexityCommand(),
       app::BenchCommand(),
       app::CompletionCommand(program),
       app::ReferenceCommand(program),
