@@ -6,15 +6,16 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/engine.h"
+#include "engine/stop_strings.h"
 #include "text/tokenizer.h"
 
 namespace pelton::engine {
 
 struct OutputOptions {
-  std::vector<std::string> stop;  // none empty
   bool include_stop_in_text = false;
   bool special_tokens_in_text = false;
   bool tokens_wait_for_text = false;  // with logprobs
@@ -22,7 +23,8 @@ struct OutputOptions {
 
 class OutputText {
  public:
-  OutputText(const text::Tokenizer& tokenizer, OutputOptions options);
+  OutputText(const text::Tokenizer& tokenizer, std::vector<std::string> stop,  // none empty
+             OutputOptions options);
 
   // Adds to delta what `token` lets out. True when a stop string is complete: text ends before it
   // (or with it), all tokens are out, stop_match is set, and only destruction may follow. Of several
@@ -40,13 +42,13 @@ class OutputText {
     uint64_t text_end = 0;  // released when that many bytes of text are out
   };
 
-  bool TakeStop(Delta* delta);
-  size_t PossibleStopLength() const;
+  bool AddText(std::string_view made, Delta* delta);
   void ReleaseText(size_t bytes, Delta* delta);
   void ReleaseTokens(bool all, Delta* delta);
 
   const text::Tokenizer& tokenizer_;
   const OutputOptions options_;
+  StopStrings stops_;
   text::Detokenizer detokenizer_;
   std::string held_;        // made, not out
   uint64_t made_bytes_ = 0;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "base/random.h"
 #include "engine/testing/fake_tokenizer.h"
 
@@ -18,8 +20,21 @@ struct Heard {
   std::vector<std::string> pieces;  // text after each push
 };
 
-Heard Hear(const FakeTokenizer& tokenizer, OutputOptions options, const std::vector<int32_t>& ids) {
-  OutputText output(tokenizer, std::move(options));
+struct Options {
+  std::vector<std::string> stop{};
+  bool include_stop_in_text = false;
+  bool tokens_wait_for_text = false;
+};
+
+OutputText Make(const FakeTokenizer& tokenizer, Options options) {
+  return OutputText(tokenizer, std::move(options.stop),
+                    {.include_stop_in_text = options.include_stop_in_text,
+                     .special_tokens_in_text = false,
+                     .tokens_wait_for_text = options.tokens_wait_for_text});
+}
+
+Heard Hear(const FakeTokenizer& tokenizer, Options options, const std::vector<int32_t>& ids) {
+  OutputText output = Make(tokenizer, std::move(options));
   Heard heard;
   const auto hear = [&](const Delta& delta) {
     heard.text += delta.text;
@@ -99,7 +114,7 @@ TEST(OutputText, GivesOnlyValidUtf8) {
 
 TEST(OutputText, TokensWaitForTheirTextWithLogprobs) {
   const FakeTokenizer tokenizer;
-  OutputText output(tokenizer, {.stop = {"END"}, .tokens_wait_for_text = true});
+  OutputText output = Make(tokenizer, {.stop = {"END"}, .tokens_wait_for_text = true});
   const auto push = [&](int32_t id) {
     Delta delta;
     output.Push({.id = id, .top = {}}, &delta);
@@ -118,6 +133,20 @@ TEST(OutputText, TokensWaitForTheirTextWithLogprobs) {
   output.Finish(&delta);
   EXPECT_EQ(delta.tokens.size(), 2u);
   EXPECT_EQ(delta.text, "E");
+}
+
+// Cause: the strings are the client's; a search that starts again at every token takes 60,000
+// comparisons a token for these, and every stream of the engine waits for it.
+TEST(OutputText, HostileStopStringsCostNoMoreThanOthers) {
+  const FakeTokenizer tokenizer;
+  const std::vector<std::string> stops(16, std::string(255, 'a') + "b");
+  OutputText output = Make(tokenizer, {.stop = stops});
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 100000; ++i) {
+    Delta delta;
+    ASSERT_FALSE(output.Push({.id = i % 400 == 399 ? 'x' : 'a', .top = {}}, &delta));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
 }
 
 // The truth: what a reader sees who looks for stops after every single character.

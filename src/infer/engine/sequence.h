@@ -25,10 +25,10 @@ struct Sequence {
         prompt_tokens(static_cast<int>(tokens.size())),
         max_tokens(std::min(request.max_tokens, context - prompt_tokens)),
         sampler(request.sampling, tokens, vocab_size, table),
-        output(tokenizer, {.stop = std::move(request.stop),
-                           .include_stop_in_text = request.include_stop_in_text,
-                           .special_tokens_in_text = request.special_tokens_in_text,
-                           .tokens_wait_for_text = request.sampling.top_logprobs >= 0}),
+        output(tokenizer, std::move(request.stop),
+               {.include_stop_in_text = request.include_stop_in_text,
+                .special_tokens_in_text = request.special_tokens_in_text,
+                .tokens_wait_for_text = request.sampling.top_logprobs >= 0}),
         submit_ns(now_ns) {}
 
   int known() const { return static_cast<int>(tokens.size()); }
