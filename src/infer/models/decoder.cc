@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/checked.h"
 #include "base/cpu.h"
+#include "format/gguf.h"
 
 namespace pelton::models {
 namespace {
@@ -90,7 +91,7 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
   RETURN_IF_ERROR(model.MakeBuffers(kRowsMax));
   model.info_ = {
       .architecture = std::string(*architecture),
-      .name = std::string(*name),
+      .name = format::ShownName(*name),
       .quantization = plan.CommonestType(),
       .vocab_size = hyper->vocab,
       .context_length = hyper->context,

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <optional>
 
+#include "format/gguf.h"
+
 namespace pelton::models {
 namespace {
 
@@ -90,7 +92,8 @@ Status ReadRope(const format::Metadata& metadata, const std::string& prefix, Hyp
   auto type = metadata.StringOr(type_key, "");
   RETURN_IF_ERROR(type.status());
   if (!type->empty() && *type != "none" && *type != "linear") {
-    return Unimplemented(fmt::format("{}: rope scaling \"{}\" is not supported", type_key, *type));
+    return Unimplemented(fmt::format("{}: rope scaling \"{}\" is not supported", type_key,
+                                     format::ShownName(*type)));
   }
   if (*type == "none") return OkStatus();
   auto old_factor = FloatKey(metadata, prefix + "rope.scale_linear", 1e-3, 1e6, 1.0);

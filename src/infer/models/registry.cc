@@ -5,6 +5,7 @@
 #include <array>
 #include <string_view>
 
+#include "format/gguf.h"
 #include "models/decoder.h"
 #include "models/model.h"
 
@@ -40,7 +41,7 @@ Result<std::unique_ptr<Model>> LoadModel(const format::ModelFile& file, const Lo
     return std::unique_ptr<Model>(std::move(model));
   }
   return Unimplemented(fmt::format("general.architecture \"{}\" is not supported; this build knows {}",
-                                   *architecture, fmt::join(KnownArchitectures(), ", ")));
+                                   format::ShownName(*architecture), fmt::join(KnownArchitectures(), ", ")));
 }
 
 }  // namespace pelton::models
