@@ -94,9 +94,15 @@ std::optional<Refusal> CheckHostAndTarget(RequestHead* head, bool http_1_0) {
 
 }  // namespace
 
+bool MayBeRequestLine(std::string_view line) {
+  const size_t space = line.find(' ');
+  const std::string_view method = line.substr(0, space);
+  return method.size() <= kMethodBytesMax && (IsToken(method) || line.empty());
+}
+
 std::optional<Refusal> CheckRequestLine(std::string_view line, size_t target_bytes_max) {
   const size_t first = line.find(' ');
-  if (first == std::string_view::npos || first > kMethodBytesMax || !IsToken(line.substr(0, first))) {
+  if (first == std::string_view::npos || !MayBeRequestLine(line)) {
     return Refusal{400, "the method is not valid"};
   }
   const size_t second = line.find(' ', first + 1);

@@ -22,6 +22,10 @@ struct HeadFacts {
 
 inline constexpr size_t kMethodBytesMax = 32;
 
+// Whether `line`, of which more may come, can still become a request line: what is there of the
+// method is a token and not too long. So that a TLS handshake or a flood is refused at its start.
+bool MayBeRequestLine(std::string_view line);
+
 // The request line without its CRLF: method, target and version are well formed, each in its limits.
 std::optional<Refusal> CheckRequestLine(std::string_view line, size_t target_bytes_max);
 

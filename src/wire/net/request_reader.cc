@@ -37,9 +37,8 @@ size_t RequestReader::LineRoom() const {
 
 std::optional<Refusal> RequestReader::LineTooLong() const {
   if (state_ == State::kFields) return Refusal{431, "the header fields are too long"};
-  const bool has_method = line_.find(' ') <= kMethodBytesMax;
-  return has_method ? Refusal{414, "the request target is too long"}
-                    : Refusal{400, "the method is not valid"};
+  return MayBeRequestLine(line_) ? Refusal{414, "the request target is too long"}
+                                 : Refusal{400, "the method is not valid"};
 }
 
 RequestReader::Event RequestReader::ReadHead(std::string_view* bytes) {
@@ -51,7 +50,12 @@ RequestReader::Event RequestReader::ReadHead(std::string_view* bytes) {
     line_.append(bytes->substr(0, take));
     bytes->remove_prefix(take);
     if (take < want) return Refuse(*LineTooLong());
-    if (!whole) return Event::kNeedMore;
+    if (!whole) {
+      if (state_ == State::kRequestLine && line_ != "\r" && !MayBeRequestLine(line_)) {
+        return Refuse({400, "the method is not valid"});
+      }
+      return Event::kNeedMore;
+    }
     if (const auto refusal = EndLine()) return Refuse(*refusal);
   }
   return state_ == State::kHeadDone ? Event::kHead : Event::kNeedMore;

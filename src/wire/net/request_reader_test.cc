@@ -159,7 +159,9 @@ TEST(RequestReader, BothSidesOfTheTargetLimit) {
 TEST(RequestReader, LimitsAreAppliedBeforeALineIsWhole) {
   const ReaderLimits limits{.target_bytes_max = 100, .header_bytes_max = 200};
   EXPECT_EQ(StatusOf("GET /" + std::string(200, 'a'), limits), 414);
-  EXPECT_EQ(StatusOf(std::string(200, 'M'), limits), 400);
+  EXPECT_EQ(StatusOf(std::string(33, 'M'), limits), 400);
+  EXPECT_EQ(StatusOf(std::string(32, 'M'), limits), 0);
+  EXPECT_EQ(StatusOf("\x16\x03\x01", limits), 400);  // TLS, at its first byte
   EXPECT_EQ(StatusOf("GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(300, 'a'), limits), 431);
 }
 
