@@ -58,7 +58,14 @@ pub struct Rendered {
 }
 
 impl Template {
+    /// Compiled on a large stack as well: a chain of a hundred thousand operators is a tree as deep.
     pub fn new(source: &str, secrets: &[&str]) -> Result<Self, Failure> {
+        let guard = Guard::new(secrets)?;
+        let env = on_large_stack(|| Self::compiled(source))?;
+        Ok(Template { env, guard })
+    }
+
+    fn compiled(source: &str) -> Result<Environment<'static>, Failure> {
         let mut env = Environment::new();
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
@@ -75,7 +82,7 @@ impl Template {
         env.add_function("strftime_now", strftime_now);
         env.add_template_owned("chat_template", without_generation_tags(source))
             .map_err(|e| failure_of(&e, "tokenizer.chat_template"))?;
-        Ok(Template { env, guard: Guard::new(secrets)? })
+        Ok(env)
     }
 
     /// # Safety
@@ -108,33 +115,38 @@ impl Template {
 
     fn run(&self, variables: &Map<String, Json>, steps: u64, bytes: usize, now: i64)
     -> Result<String, Failure> {
-        std::thread::scope(|scope| {
-            let render = move || {
-                NOW_SECONDS.set(now);
-                let mut env = self.env.clone();
-                env.set_fuel(Some(steps));
-                let mut out = Bounded { bytes: Vec::new(), bytes_max: bytes, full: false };
-                let done = env
-                    .get_template("chat_template")
-                    .and_then(|t| t.render_captured_to(Value::from(Serde(variables)), &mut out))
-                    .map(drop);
-                if out.full {
-                    return Err(Failure::limit(format!(
-                        "the chat template wrote more than {bytes} bytes"
-                    )));
-                }
-                done.map_err(|e| failure_of(&e, "chat template"))?;
-                String::from_utf8(out.bytes).map_err(|e| Failure::internal(e.to_string()))
-            };
-            std::thread::Builder::new()
-                .name("template".into())
-                .stack_size(STACK_BYTES)
-                .spawn_scoped(scope, render)
-                .map_err(|e| Failure::limit(format!("no thread for the chat template: {e}")))?
-                .join()
-                .unwrap_or_else(|panic| Err(Failure::internal(crate::panic_text(panic))))
+        on_large_stack(|| {
+            NOW_SECONDS.set(now);
+            let mut env = self.env.clone();
+            env.set_fuel(Some(steps));
+            let mut out = Bounded { bytes: Vec::new(), bytes_max: bytes, full: false };
+            let done = env
+                .get_template("chat_template")
+                .and_then(|t| t.render_captured_to(Value::from(Serde(variables)), &mut out))
+                .map(drop);
+            if out.full {
+                return Err(Failure::limit(format!(
+                    "the chat template wrote more than {bytes} bytes"
+                )));
+            }
+            done.map_err(|e| failure_of(&e, "chat template"))?;
+            String::from_utf8(out.bytes).map_err(|e| Failure::internal(e.to_string()))
         })
     }
+}
+
+fn on_large_stack<T: Send>(
+    body: impl FnOnce() -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
+        std::thread::Builder::new()
+            .name("template".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, body)
+            .map_err(|e| Failure::limit(format!("no thread for the chat template: {e}")))?
+            .join()
+            .unwrap_or_else(|panic| Err(Failure::internal(crate::panic_text(panic))))
+    })
 }
 
 /// The template's own words when it raised, else minijinja's, on one line.

@@ -150,6 +150,28 @@ fn recursion_is_bounded() {
 }
 
 #[test]
+fn long_chains_are_deep_trees_and_do_not_end_the_process() {
+    let n = 120_000;
+    let nested = |open: &str, close: &str| open.repeat(n / 8) + &close.repeat(n / 8);
+    for source in [
+        format!("{{{{ {}1 }}}}", "1+".repeat(n)),
+        format!("{{{{ 'a'{} }}}}", "~'a'".repeat(n / 2)),
+        format!("{{{{ 'a'{} }}}}", "|trim".repeat(n / 3)),
+        format!("{{{{ x{} }}}}", ".a".repeat(n)),
+        format!("{{{{ {}1 }}}}", "not ".repeat(n / 2)),
+        format!("{{{{ {}1 }}}}", "-".repeat(n)),
+        format!("{{{{ {}1{} }}}}", "[".repeat(n), "]".repeat(n)),
+        format!("{{{{ 1{} }}}}", " if 1 else 1".repeat(n / 8)),
+        nested("{% if 1 %}", "{% endif %}"),
+        nested("{% for a in [1] %}", "{% endfor %}"),
+        format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(n / 8)),
+    ] {
+        let text = one(&source);
+        assert!(!text.starts_with("3:"), "{text}");
+    }
+}
+
+#[test]
 fn output_is_bounded_on_both_sides() {
     let mut a = ask(&[("user", "hi")]);
     a.bytes_max = 10;

@@ -30,7 +30,7 @@ struct ChatTemplateInput {
   bool continue_final_message = false;
 };
 
-inline constexpr size_t kTemplateBytesMax = size_t{1} << 20;        // of the template itself
+inline constexpr size_t kTemplateBytesMax = size_t{256} << 10;      // of the template itself
 inline constexpr size_t kTemplateOutputBytesMax = size_t{4} << 20;  // of a rendered prompt
 inline constexpr uint64_t kTemplateStepsMax = 2'000'000;            // about 100 a message is usual
 

@@ -142,7 +142,7 @@ TEST(Scored, ControlTextIsTextUnlessAsked) {
 }
 
 TEST(AnyTokenizer, TextIsBoundedAndValid) {
-  const auto t = Loaded(ByteLevelModel());
+  const auto t = Loaded(ScoredModel());
   EXPECT_TRUE(t->Encode(std::string(kTextBytesMax, ' '), {}).ok());
   const auto over = t->Encode(std::string(kTextBytesMax + 1, ' '), {});
   EXPECT_EQ(over.status().code(), StatusCode::kInvalidArgument);
