@@ -1,8 +1,10 @@
 #include "backend/native/native_backend.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/native/convert.h"
+#include "base/clock.h"
 
 namespace pelton::backend {
 namespace {
@@ -58,13 +60,14 @@ class NativeBackend final : public Backend {
     return {.running = stats.running, .waiting = stats.waiting, .kv_blocks = stats.kv_blocks,
             .kv_blocks_used = stats.kv_blocks_used, .steps = stats.steps,
             .prompt_tokens = stats.prompt_tokens, .generated_tokens = stats.generated_tokens,
-            .preemptions = stats.preemptions, .heartbeat_ns = stats.heartbeat_ns};
+            .preemptions = stats.preemptions, .heartbeat_ns = std::max(stats.heartbeat_ns, created_ns_)};
   }
   void CloseIntake() override { parts_.engine->CloseIntake(); }
 
  private:
   const NativeParts parts_;  // the engine is its last member and so ends first
   const Facts facts_;
+  const int64_t created_ns_ = NowNs();  // the loop's first turn comes a moment later
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/native/convert.h"
+#include "base/clock.h"
 
 namespace pelton::backend {
 namespace {
@@ -54,7 +55,7 @@ class FakeEngine final : public engine::Engine {
     stats.running = 3;
     stats.kv_blocks = 10;
     stats.kv_blocks_used = 4;
-    stats.heartbeat_ns = 99;
+    stats.heartbeat_ns = heartbeat_ns_;
     return stats;
   }
   int context() const override { return 128; }
@@ -66,6 +67,7 @@ class FakeEngine final : public engine::Engine {
   Status submit_status_;
   engine::RequestId last_id_ = 0, cancelled_ = 0, resumed_ = 0;
   bool closed_ = false;
+  int64_t heartbeat_ns_ = 0;
   models::ModelInfo info_;
 };
 
@@ -165,7 +167,9 @@ TEST_F(Native, ControlsAndFiguresPassThrough) {
   EXPECT_TRUE(engine_->closed_);
   EXPECT_EQ(backend_->GetStats().running, 3);
   EXPECT_EQ(backend_->GetStats().kv_blocks_used, 4);
-  EXPECT_EQ(backend_->GetStats().heartbeat_ns, 99);
+  EXPECT_GT(backend_->GetStats().heartbeat_ns, 0);  // alive before the loop's first turn
+  engine_->heartbeat_ns_ = NowNs();
+  EXPECT_EQ(backend_->GetStats().heartbeat_ns, engine_->heartbeat_ns_);
   EXPECT_EQ(backend_->facts().kind, "native");
   EXPECT_EQ(backend_->facts().context, 128);
   EXPECT_EQ(backend_->Tokenize("12", {.add_special = true})->size(), 3u);

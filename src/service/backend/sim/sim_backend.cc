@@ -51,6 +51,7 @@ class SimBackend final : public Backend {
     facts_.architecture = "sim";
     facts_.context = options.context;
     facts_.vocab_size = sim::kVocabSize;
+    stats_.heartbeat_ns = NowNs();
     thread_ = StartThread("pelton-sim", [this](std::stop_token stop) { Loop(stop); });
   }
   ~SimBackend() override {

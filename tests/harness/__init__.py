@@ -1,0 +1,5 @@
+"""What tests from outside share: the program started on a free port, and plain requests to it."""
+from .server import Server, free_port
+from .http import Reply, StreamReader, raw, request
+
+__all__ = ["Server", "free_port", "Reply", "StreamReader", "raw", "request"]
