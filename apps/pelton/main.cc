@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   };
   program.commands = {
       app::ServeCommand(),
+      app::RunCommand(),
       app::PullCommand(),
       app::DoctorCommand(),
       app::TokenizeCommand(),
