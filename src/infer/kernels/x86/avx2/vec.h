@@ -10,6 +10,7 @@
 #include "kernels/numbers.h"
 
 #define PELTON_TARGET __attribute__((target("avx2,fma,f16c")))
+#define PELTON_TILE PELTON_TARGET static
 #define PELTON_VEC PELTON_TARGET __attribute__((always_inline)) inline
 
 namespace pelton::kernels::avx2 {

@@ -13,6 +13,7 @@
 
 #define PELTON_TARGET \
   __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c")))
+#define PELTON_TILE PELTON_TARGET static
 #define PELTON_VEC PELTON_TARGET __attribute__((always_inline)) inline
 
 namespace pelton::kernels::avx512 {

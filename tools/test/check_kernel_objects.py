@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Vector code may only run where its table was chosen.
+
+Usage: check_kernel_objects.py NM OBJDUMP OBJECT...
+
+Looks at every function of the given object files that contains VEX or EVEX instructions. It must
+not be weak (the linker keeps one copy of a weak std:: or template function for the whole program,
+perhaps this one), must not be start-up code, and must be in the namespace of a table under x86/.
+"""
+import re
+import subprocess
+import sys
+
+ALLOWED = re.compile(r"pelton::kernels::(avx2|avx512|vnni|amx)::")
+STARTUP = re.compile(r"_GLOBAL__sub_I|__static_initialization|_init\b")
+VECTOR = re.compile(r"^\s+[0-9a-f]+:\s+(?:\{\w+\}\s+)?v[a-z]\w+\s|%[yz]mm\d|%k[0-7]")
+
+
+def run(*command):
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def symbol_kinds(nm, path):
+    kinds = {}
+    for line in run(nm, path).splitlines():
+        parts = line.split()
+        if len(parts) == 3:
+            kinds[parts[2]] = parts[1]
+    return kinds
+
+
+def vector_functions(objdump, path):
+    """Mangled names of functions with VEX or EVEX instructions."""
+    found = set()
+    name = None
+    listing = run(objdump, "-d", "--no-show-raw-insn", path)
+    for line in listing.splitlines():
+        start = re.match(r"^[0-9a-f]+ <(.+)>:$", line)
+        if start:
+            name = start.group(1)
+        elif name and VECTOR.search(line):
+            found.add(name)
+    return found
+
+
+def main():
+    nm, objdump, *objects = sys.argv[1:]
+    failures = []
+    functions = 0
+    for path in objects:
+        kinds = symbol_kinds(nm, path)
+        names = sorted(vector_functions(objdump, path))
+        functions += len(names)
+        if not names:
+            continue
+        plain = [re.sub(r"\.(constprop|isra|part|cold|lto_priv).*$", "", n) for n in names]
+        demangled = subprocess.run(["c++filt"], input="\n".join(plain), check=True,
+                                   capture_output=True, text=True).stdout.splitlines()
+        for name, readable in zip(names, demangled):
+            kind = kinds.get(name, "?")
+            if kind in "WVwvu":
+                failures.append(f"{path}: weak symbol with vector code: {readable}")
+            if STARTUP.search(readable):
+                failures.append(f"{path}: start-up code with vector code: {readable}")
+            if not ALLOWED.search(readable):
+                failures.append(f"{path}: vector code outside the tables: {readable}")
+    print("\n".join(failures))
+    print(f"{len(objects)} objects, {functions} functions with vector code, {len(failures)} wrong")
+    if functions == 0:
+        print("no vector code found at all: the check looks at the wrong files")
+    return 1 if failures or functions == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
