@@ -59,12 +59,14 @@ void CheckTensor(const Tensor& tensor, const Input& input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const std::byte> bytes = std::as_bytes(std::span(data, size));
-  const Input input{reinterpret_cast<const char*>(data), reinterpret_cast<const char*>(data) + size};
+  const Input input{reinterpret_cast<const char*>(data),
+                    reinterpret_cast<const char*>(data) + size};
   const pelton::Result<GgufContents> got = pelton::format::ParseGguf(bytes);
   if (!got.ok()) {
     const std::string& message = got.status().message();
     Require(!message.empty() && message.size() < 512);
-    Require(std::ranges::none_of(message, [](char c) { return c == '\n' || c == '\0' || c == '\x1b'; }));
+    Require(std::ranges::none_of(message,
+                                 [](char c) { return c == '\n' || c == '\0' || c == '\x1b'; }));
     return 0;
   }
   for (const auto& [key, value] : got->metadata.all()) CheckValue(got->metadata, key, value, input);

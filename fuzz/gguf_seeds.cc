@@ -15,7 +15,8 @@ using pelton::tensor::DType;
 void Save(const std::string& path, const GgufWriter& writer) {
   const std::vector<std::byte> bytes = writer.Bytes();
   std::ofstream(path, std::ios::binary)
-      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+      .write(reinterpret_cast<const char*>(bytes.data()),
+             static_cast<std::streamsize>(bytes.size()));
 }
 
 bool AddRamp(GgufWriter* writer, const std::string& name, DType type, std::vector<int64_t> shape) {
@@ -51,7 +52,8 @@ bool WriteAll(const std::string& folder) {
     GgufWriter writer;
     writer.Set("general.architecture", std::string_view("llama"));
     const int64_t inner = pelton::tensor::InfoOf(type).block_elems;
-    ok = ok && AddRamp(&writer, "a", type, {inner}) && AddRamp(&writer, "b.weight", type, {1, 2, inner});
+    ok = ok && AddRamp(&writer, "a", type, {inner}) &&
+         AddRamp(&writer, "b.weight", type, {1, 2, inner});
     Save(folder + "/" + std::string(pelton::tensor::InfoOf(type).name), writer);
   }
   GgufWriter split;

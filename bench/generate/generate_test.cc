@@ -34,8 +34,8 @@ TEST(Generate, SameSeedSameFileOtherSeedAnotherOne) {
 }
 
 TEST(Generate, EveryTypeGivesAReadableFileWithWeightsOfTheRightSize) {
-  for (const char* type : {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K",
-                           "Q4_K", "Q4_K_M", "Q5_K", "Q5_K_M", "Q6_K"}) {
+  for (const char* type : {"F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K",
+                           "Q3_K", "Q4_K", "Q4_K_M", "Q5_K", "Q5_K_M", "Q6_K"}) {
     const auto bytes = Make("tiny", type, 3);
     const auto got = format::ParseGguf(bytes);
     ASSERT_TRUE(got.ok()) << type << got.status().ToString();
@@ -97,7 +97,8 @@ TEST(Generate, ShapesHaveTheirPublishedNumberOfWeights) {
 
 TEST(Generate, NamesWhatThereIsWhenAskedForWhatThereIsNot) {
   EXPECT_NE(FindShape("gpt-5").status().message().find("llama-3.2-1b"), std::string::npos);
-  EXPECT_NE(PlanTensors(AllShapes()[0], "IQ2_XS").status().message().find("Q4_K_M"), std::string::npos);
+  EXPECT_NE(PlanTensors(AllShapes()[0], "IQ2_XS").status().message().find("Q4_K_M"),
+            std::string::npos);
 }
 
 TEST(Vocabulary, HasEveryByteOnceAndPadsWithUnusedTokens) {

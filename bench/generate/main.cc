@@ -33,8 +33,10 @@ void PrintHelp() {
       "usage: pelton-generate [--shape NAME] [--type TYPE] [--seed N] [--tokenizer-from FILE] OUT\n"
       "\nWrites a GGUF file of a published shape with random weights, for measuring.\n\n"
       "  --shape NAME           default smollm2-135m; one of{}\n"
-      "  --type TYPE            default Q4_0; F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K\n"
-      "                         Q4_K_M Q5_K Q5_K_M Q6_K (the output matrix as llama.cpp's quantiser\n"
+      "  --type TYPE            default Q4_0; F32 F16 BF16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K "
+      "Q4_K\n"
+      "                         Q4_K_M Q5_K Q5_K_M Q6_K (the output matrix as llama.cpp's "
+      "quantiser\n"
       "                         has it: Q6_K, or Q8_0 where rows are not whole blocks of 256)\n"
       "  --seed N               default 1; the same seed gives the same file\n"
       "  --tokenizer-from FILE  take vocabulary and chat template of this GGUF file; by default a\n"
@@ -51,11 +53,13 @@ Result<Options> ParseArguments(int argc, char** argv) {
       return options;
     }
     if (!argument.starts_with("--")) {
-      if (!options.out.empty()) return InvalidArgument(fmt::format("one file at a time, not {}", argument));
+      if (!options.out.empty())
+        return InvalidArgument(fmt::format("one file at a time, not {}", argument));
       options.out = argument;
       continue;
     }
-    if (i + 1 >= argc) return InvalidArgument(fmt::format("{} needs a value (see --help)", argument));
+    if (i + 1 >= argc)
+      return InvalidArgument(fmt::format("{} needs a value (see --help)", argument));
     const std::string_view value = argv[++i];
     if (argument == "--shape") {
       options.shape = value;
@@ -64,7 +68,8 @@ Result<Options> ParseArguments(int argc, char** argv) {
     } else if (argument == "--tokenizer-from") {
       options.tokenizer_from = value;
     } else if (argument == "--seed") {
-      const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), options.seed);
+      const auto [end, error] =
+          std::from_chars(value.data(), value.data() + value.size(), options.seed);
       if (error != std::errc() || end != value.data() + value.size()) {
         return InvalidArgument(fmt::format("--seed is a whole number, not {}", value));
       }
@@ -82,12 +87,14 @@ class ProgressBar {
   void Show(uint64_t done, uint64_t total) {
     constexpr int kWidth = 40;
     const int percent = total == 0 ? 100 : static_cast<int>(done * 100 / total);
-    if (percent == shown_percent_ || (!terminal_ && percent / 10 == shown_percent_ / 10 && percent > 0)) return;
+    if (percent == shown_percent_ ||
+        (!terminal_ && percent / 10 == shown_percent_ / 10 && percent > 0))
+      return;
     shown_percent_ = percent;
     const auto filled = static_cast<size_t>(percent * kWidth / 100);
-    fmt::print(stderr, "{}[{}{}] {:3} %  {} of {} MB{}", terminal_ ? "\r" : "", std::string(filled, '#'),
-               std::string(kWidth - filled, '.'), percent, done >> 20, total >> 20,
-               terminal_ && percent < 100 ? "" : "\n");
+    fmt::print(stderr, "{}[{}{}] {:3} %  {} of {} MB{}", terminal_ ? "\r" : "",
+               std::string(filled, '#'), std::string(kWidth - filled, '.'), percent, done >> 20,
+               total >> 20, terminal_ && percent < 100 ? "" : "\n");
     std::fflush(stderr);
   }
 
@@ -115,10 +122,12 @@ Status Generate(const Options& options) {
   }
   WeightSource weights(**shape, options.seed);
   for (const TensorPlan& tensor : *plan) {
-    RETURN_IF_ERROR(writer.AddTensor(tensor.name, tensor.dtype, tensor.shape, weights.FillFor(tensor)));
+    RETURN_IF_ERROR(
+        writer.AddTensor(tensor.name, tensor.dtype, tensor.shape, weights.FillFor(tensor)));
   }
   ProgressBar bar;
-  RETURN_IF_ERROR(writer.Write(options.out, [&](uint64_t done, uint64_t total) { bar.Show(done, total); }));
+  RETURN_IF_ERROR(
+      writer.Write(options.out, [&](uint64_t done, uint64_t total) { bar.Show(done, total); }));
   fmt::print("{}: {} {}, {} tensors, {:.1f} MB\n", options.out, options.shape, options.type,
              plan->size(), static_cast<double>(writer.file_bytes()) / 1e6);
   return OkStatus();

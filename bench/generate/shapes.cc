@@ -13,13 +13,14 @@ using tensor::DType;
 
 // From the published config.json of each model.
 constexpr std::array<Shape, 9> kShapes = {{
-    {"tiny", "llama", 2, 256, 512, 4, 2, 64, 512, 2048, 10000, 1e-5, true, false, 0},
+    {"tiny", "llama", 2, 256, 512, 4, 2, 64, 512, 2048, 1e4, 1e-5, true, false, 0},
     {"tiny-gemma3", "gemma3", 6, 256, 512, 4, 1, 64, 512, 2048, 1e6, 1e-6, true, false, 64},
-    {"smollm2-135m", "llama", 30, 576, 1536, 9, 3, 64, 49152, 8192, 100000, 1e-5, true, false, 0},
-    {"smollm2-360m", "llama", 32, 960, 2560, 15, 5, 64, 49152, 8192, 100000, 1e-5, true, false, 0},
-    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, 131072, 500000, 1e-5, true, true, 0},
-    {"llama-3.2-3b", "llama", 28, 3072, 8192, 24, 8, 128, 128256, 131072, 500000, 1e-5, true, true, 0},
-    {"llama-3.1-8b", "llama", 32, 4096, 14336, 32, 8, 128, 128256, 131072, 500000, 1e-5, false, true, 0},
+    {"smollm2-135m", "llama", 30, 576, 1536, 9, 3, 64, 49152, 8192, 1e5, 1e-5, true, false, 0},
+    {"smollm2-360m", "llama", 32, 960, 2560, 15, 5, 64, 49152, 8192, 1e5, 1e-5, true, false, 0},
+    {"llama-3.2-1b", "llama", 16, 2048, 8192, 32, 8, 64, 128256, 131072, 5e5, 1e-5, true, true, 0},
+    {"llama-3.2-3b", "llama", 28, 3072, 8192, 24, 8, 128, 128256, 131072, 5e5, 1e-5, true, true, 0},
+    {"llama-3.1-8b", "llama", 32, 4096, 14336, 32, 8, 128, 128256, 131072, 5e5, 1e-5, false, true,
+     0},
     {"gemma3-270m", "gemma3", 18, 640, 2048, 4, 1, 256, 262144, 32768, 1e6, 1e-6, true, false, 512},
     {"gemma3-1b", "gemma3", 26, 1152, 6912, 4, 1, 256, 262144, 32768, 1e6, 1e-6, true, false, 512},
 }};
@@ -105,7 +106,8 @@ class Planner {
       Norm(at + "attn_q_norm.weight", s_.head_dim);
       Norm(at + "attn_k_norm.weight", s_.head_dim);
     }
-    Matrix(at + "attn_output.weight", base, s_.width, s_.heads * s_.head_dim, Role::kResidualMatrix);
+    Matrix(at + "attn_output.weight", base, s_.width, s_.heads * s_.head_dim,
+           Role::kResidualMatrix);
     if (gemma) Norm(at + "post_attention_norm.weight", s_.width);
     Norm(at + "ffn_norm.weight", s_.width);
     Matrix(at + "ffn_gate.weight", base, s_.ffn, s_.width);
@@ -136,7 +138,8 @@ Result<const Shape*> FindShape(std::string_view name) {
     if (shape.name == name) return &shape;
     names += (names.empty() ? "" : ", ") + std::string(shape.name);
   }
-  return InvalidArgument(fmt::format("no shape '{}'; there are {}", name, names)).WithParam("shape");
+  return InvalidArgument(fmt::format("no shape '{}'; there are {}", name, names))
+      .WithParam("shape");
 }
 
 Result<std::vector<TensorPlan>> PlanTensors(const Shape& shape, std::string_view type) {

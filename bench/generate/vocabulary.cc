@@ -9,8 +9,10 @@ constexpr int64_t kNormal = 1, kControl = 3, kUnused = 5;  // GGUF's token types
 constexpr int64_t kBytes = 256;
 constexpr std::string_view kControls[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
 constexpr std::string_view kChatMl =
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + "
-    "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' "
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] "
+    "+ "
+    "'<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|im_start|>assistant\\n' "
     "}}{% endif %}";
 
 std::string Utf8(uint32_t code) {
@@ -44,7 +46,8 @@ void Vocabulary::AddPadding(int64_t size, std::vector<std::string_view>* tokens)
 Status Vocabulary::SetBytes(int64_t size, format::GgufWriter* writer) {
   constexpr int64_t kLeast = kBytes + static_cast<int64_t>(std::size(kControls));
   if (size < kLeast) {
-    return InvalidArgument(fmt::format("a vocabulary needs at least {} tokens, not {}", kLeast, size));
+    return InvalidArgument(
+        fmt::format("a vocabulary needs at least {} tokens, not {}", kLeast, size));
   }
   owned_ = ByteTokens();
   owned_.reserve(static_cast<size_t>(size));
@@ -68,7 +71,8 @@ Status Vocabulary::SetBytes(int64_t size, format::GgufWriter* writer) {
   return OkStatus();
 }
 
-Status Vocabulary::SetFrom(const format::ModelFile& from, int64_t size, format::GgufWriter* writer) {
+Status Vocabulary::SetFrom(const format::ModelFile& from, int64_t size,
+                           format::GgufWriter* writer) {
   const auto tokens = from.metadata().Strings("tokenizer.ggml.tokens");
   if (!tokens.ok()) return tokens.status().Prefixed(from.path());
   if (static_cast<int64_t>(tokens->size()) > size) {

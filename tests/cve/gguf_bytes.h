@@ -92,7 +92,10 @@ inline GgufBytes EveryField() {
   f.Key("general.architecture", kString).String("llama", "architecture");
   f.Key("general.alignment", kU32).U32(32, "alignment");
   f.Key("n", kU64).U64(7, "n");
-  f.Key("tokens", kArray).ArrayHead("tokens", kString, 2).String("a", "token").String("<s>", "token");
+  f.Key("tokens", kArray)
+      .ArrayHead("tokens", kString, 2)
+      .String("a", "token")
+      .String("<s>", "token");
   f.Key("scores", kArray).ArrayHead("scores", kF32, 2).F32(0).F32(-1);
   f.Key("kinds", kArray).ArrayHead("kinds", kI32, 2).U32(1, "kind").U32(3, "kind");
   f.Key("flag", kBool).U8(1);

@@ -31,12 +31,13 @@ constexpr size_t kTinyFileMemory = 64 << 10;
 
 const std::vector<uint64_t>& Extremes(size_t width) {
   static const std::vector<uint64_t> four = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff};
-  static const std::vector<uint64_t> eight = {0, 1, 0x7fffffff, 0x80000000, 0xffffffff, uint64_t{1} << 63,
-                                              ~uint64_t{0}};
+  static const std::vector<uint64_t> eight = {
+      0, 1, 0x7fffffff, 0x80000000, 0xffffffff, uint64_t{1} << 63, ~uint64_t{0}};
   return width == 4 ? four : eight;
 }
 
-void ExpectInside(std::string_view view, std::span<const std::byte> bytes, const std::string& what) {
+void ExpectInside(std::string_view view, std::span<const std::byte> bytes,
+                  const std::string& what) {
   if (view.empty()) return;
   const auto* begin = reinterpret_cast<const char*>(bytes.data());
   ASSERT_GE(view.data(), begin) << what;
@@ -45,7 +46,8 @@ void ExpectInside(std::string_view view, std::span<const std::byte> bytes, const
 
 // Whatever was accepted is consistent: views inside the file, tensors of the size of their shape,
 // apart from each other, together at most the file.
-void ExpectSound(const GgufContents& got, std::span<const std::byte> bytes, const std::string& what) {
+void ExpectSound(const GgufContents& got, std::span<const std::byte> bytes,
+                 const std::string& what) {
   for (const auto& [key, value] : got.metadata.all()) {
     if (const auto* s = std::get_if<std::string_view>(&value)) ExpectInside(*s, bytes, what);
     if (const auto* all = std::get_if<std::vector<std::string_view>>(&value)) {
@@ -140,9 +142,9 @@ TEST(GgufCve, Row1_2024_21836_And_23605_HugeCountsAreRefusedBeforeAnythingIsAllo
 
 TEST(GgufCve, Row1_2024_21825_ArrayCountsAreHeldAgainstTheFile) {
   for (const uint32_t type : {kU8, kU32, kString, kU64}) {
-    for (const uint64_t count : {uint64_t{1000}, format::kGgufArrayElementsMax,
-                                 format::kGgufArrayElementsMax + 1, uint64_t{1} << 61, uint64_t{1} << 62,
-                                 ~uint64_t{0}}) {
+    for (const uint64_t count :
+         {uint64_t{1000}, format::kGgufArrayElementsMax, format::kGgufArrayElementsMax + 1,
+          uint64_t{1} << 61, uint64_t{1} << 62, ~uint64_t{0}}) {
       GgufBytes file;
       file.Header(0, 1).Key("a", kArray).ArrayHead("a", type, count).Data(64);
       ParseAndCheck(file.bytes(), "array");
@@ -152,8 +154,8 @@ TEST(GgufCve, Row1_2024_21825_ArrayCountsAreHeldAgainstTheFile) {
 }
 
 TEST(GgufCve, Row1_2024_23496_StringLengthsAreHeldAgainstTheFile) {
-  for (const uint64_t length : {uint64_t{100}, uint64_t{0x7fffffff}, uint64_t{1} << 32, uint64_t{1} << 63,
-                                ~uint64_t{0} - 7, ~uint64_t{0}}) {
+  for (const uint64_t length : {uint64_t{100}, uint64_t{0x7fffffff}, uint64_t{1} << 32,
+                                uint64_t{1} << 63, ~uint64_t{0} - 7, ~uint64_t{0}}) {
     GgufBytes value;
     value.Header(0, 1).Key("s", kString).U64(length, "").Data(8);
     ExpectError(value, "key s");
@@ -212,10 +214,12 @@ TEST(GgufCve, Row3_2026_33298_TheSizeOfATensorDoesNotWrap) {
   ExpectError(tensor({uint64_t{1} << 31, uint64_t{1} << 31}, 0), "over 2^64");  // 2^62 · 4
   ExpectError(tensor({uint64_t{1} << 32, uint64_t{1} << 30, 1, 1}, 0), "over 2^64");
   ExpectError(tensor({uint64_t{1} << 62}, 0), "over 2^64");
-  ExpectError(tensor({uint64_t{1} << 32, uint64_t{1} << 32}, 2), "impossible size");  // 2^64 elements
+  ExpectError(tensor({uint64_t{1} << 32, uint64_t{1} << 32}, 2),
+              "impossible size");  // 2^64 elements
   ExpectError(tensor({uint64_t{1} << 62, 4}, 2), "impossible size");
   ExpectError(tensor({uint64_t{1} << 62, 1}, 8), "ends behind the end");  // 4.9e18 bytes of Q8_0
-  ExpectError(tensor({(uint64_t{1} << 62) - 1}, 0), "ends behind the end");  // 2^64 - 4: padding wraps
+  ExpectError(tensor({(uint64_t{1} << 62) - 1}, 0),
+              "ends behind the end");  // 2^64 - 4: padding wraps
   ExpectError(tensor({1, 1, 1, ~uint64_t{0}}, 0), "impossible size");
 }
 
@@ -245,14 +249,15 @@ TEST(GgufCve, Row3_TheTensorsOfAFileAreNeverMoreThanTheFile) {
   }
 }
 
-// Row 5. Ollama CVE-2026-7482: offset and size reached behind the file, and the heap beside it (other
-// people's keys) came back as weights.
+// Row 5. Ollama CVE-2026-7482: offset and size reached behind the file, and the heap beside it
+// (other people's keys) came back as weights.
 TEST(GgufCve, Row5_2026_7482_NoTensorReachesTheMemoryBesideTheFile) {
   const std::string canary = "sk-secret-of-another-user-";
   const GgufBytes valid = EveryField();
   for (const Field& field : valid.fields()) {
     std::vector<uint64_t> values = Extremes(field.width);
-    for (const uint64_t step : {16, 32, 64, 96, 128, 224, 256, 288, 320, 352, 4096}) values.push_back(step);
+    for (const uint64_t step : {16, 32, 64, 96, 128, 224, 256, 288, 320, 352, 4096})
+      values.push_back(step);
     for (const uint64_t value : values) {
       GgufBytes file = valid;
       file.Put(field, value);
@@ -294,7 +299,10 @@ TEST(GgufCve, Row6_2025_0317_AlignmentZeroAndOtherImpossibleOnes) {
   negative.Header(0, 1).Key("general.alignment", kI32).U32(0xffffffff, "");
   ExpectError(negative, "must not be negative");
   GgufBytes array;
-  array.Header(0, 1).Key("general.alignment", kArray).ArrayHead("general.alignment", kU32, 1).U32(32, "");
+  array.Header(0, 1)
+      .Key("general.alignment", kArray)
+      .ArrayHead("general.alignment", kU32, 1)
+      .U32(32, "");
   ExpectError(array, "not a whole number");
 }
 
@@ -308,10 +316,12 @@ TEST(GgufCve, Row6_2025_0315_MemoryStaysWithinTwiceTheFileAnd64MiB) {
   strings.Data(8 * format::kGgufArrayElementsMax, '\0');
   GgufBytes keys;
   keys.Header(0, format::kGgufKeysMax);
-  for (uint64_t i = 0; i < format::kGgufKeysMax; ++i) keys.Key("key." + std::to_string(i), kU32).U32(0, "");
+  for (uint64_t i = 0; i < format::kGgufKeysMax; ++i)
+    keys.Key("key." + std::to_string(i), kU32).U32(0, "");
   GgufBytes tensors;
   tensors.Header(format::kGgufTensorsMax, 0);
-  for (uint64_t i = 0; i < format::kGgufTensorsMax; ++i) tensors.Tensor(std::to_string(i), {1}, 0, i * 32);
+  for (uint64_t i = 0; i < format::kGgufTensorsMax; ++i)
+    tensors.Tensor(std::to_string(i), {1}, 0, i * 32);
   tensors.Align(32).Data(32 * format::kGgufTensorsMax);
   for (const GgufBytes* file : {&bytes_array, &strings, &keys, &tensors}) {
     ResetPeak();

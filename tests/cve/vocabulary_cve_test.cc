@@ -57,9 +57,12 @@ struct Vocabulary {
     if (!file.ok()) return file.status();
     const auto tokenizer = text::Tokenizer::FromMetadata(file->metadata);
     if (!tokenizer.ok()) return tokenizer.status();
-    const auto ids = (*tokenizer)->Encode("ab <0x-1> \xf0\x9f\x98\x80", {.add_bos = true, .parse_special = true});
+    const auto ids =
+        (*tokenizer)
+            ->Encode("ab <0x-1> \xf0\x9f\x98\x80", {.add_bos = true, .parse_special = true});
     if (!ids.ok()) return ids.status();
-    for (const text::TokenId id : {-2147483647 - 1, -1, 0, (*tokenizer)->vocab_size(), 2147483647}) {
+    for (const text::TokenId id :
+         {-2147483647 - 1, -1, 0, (*tokenizer)->vocab_size(), 2147483647}) {
       (void)(*tokenizer)->Bytes(id, true);
       (void)(*tokenizer)->Piece(id);
     }
@@ -81,8 +84,8 @@ TEST(VocabularyCve, TheVocabulariesOfTheseTestsAreValid) {
 
 // llama.cpp #25969 (PLaMo-2): "<0x-1>" parsed as a signed number, an index in front of the table.
 TEST(VocabularyCve, Row4_NegativeAndMisspeltByteTokensAreRefused) {
-  for (const char* piece : {"<0x-1>", "<0x+1>", "<0x 1>", "<0x1>", "<0x100>", "<0xGG>", "<0x>", "<0x00", "0x00>",
-                            "<0x80000000>", "<0X41>", ""}) {
+  for (const char* piece : {"<0x-1>", "<0x+1>", "<0x 1>", "<0x1>", "<0x100>", "<0xGG>", "<0x>",
+                            "<0x00", "0x00>", "<0x80000000>", "<0X41>", ""}) {
     Vocabulary vocabulary;
     vocabulary.tokens[3 + 0x41] = piece;
     ExpectRefused(vocabulary, "tokenizer.ggml.token");
@@ -124,8 +127,9 @@ TEST(VocabularyCve, Row4_IdsOutsideTheVocabularyAreRefused) {
   for (const char* key : {"tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
                           "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.eot_token_id"}) {
     // 2^32 - 1 is how converters write "none".
-    for (const uint64_t id : {uint64_t{262}, uint64_t{0x7fffffff}, uint64_t{0x80000000}, uint64_t{0xfffffffe},
-                              uint64_t{1} << 32, uint64_t{1} << 63, ~uint64_t{0}}) {
+    for (const uint64_t id :
+         {uint64_t{262}, uint64_t{0x7fffffff}, uint64_t{0x80000000}, uint64_t{0xfffffffe},
+          uint64_t{1} << 32, uint64_t{1} << 63, ~uint64_t{0}}) {
       Vocabulary vocabulary;
       vocabulary.more = {{key, id}};
       ExpectRefused(vocabulary, key);
@@ -142,8 +146,9 @@ TEST(VocabularyCve, Row4_TypesAndScoresOutsideTheirRangeAreRefused) {
     vocabulary.kinds.back() = kind;
     ExpectRefused(vocabulary, "token_type");
   }
-  for (const double score : {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
-                             std::numeric_limits<double>::quiet_NaN()}) {
+  for (const double score :
+       {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(),
+        std::numeric_limits<double>::quiet_NaN()}) {
     Vocabulary vocabulary;
     vocabulary.scores.back() = score;
     ExpectRefused(vocabulary, "scores");

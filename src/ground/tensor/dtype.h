@@ -52,7 +52,9 @@ std::optional<AffineForm> AffineFormOf(DType type);  // nothing for float types
 void UnpackAffineRow(DType type, const void* row, int64_t elems, uint8_t* codes, float* scales,
                      float* mins);
 
-inline float F32FromBF16(uint16_t v) { return std::bit_cast<float>(static_cast<uint32_t>(v) << 16); }
+inline float F32FromBF16(uint16_t v) {
+  return std::bit_cast<float>(static_cast<uint32_t>(v) << 16);
+}
 uint16_t BF16FromF32(float v);  // round to nearest even, NaN stays NaN
 float F32FromF16(uint16_t v);
 uint16_t F16FromF32(float v);   // round to nearest even

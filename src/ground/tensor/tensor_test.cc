@@ -92,8 +92,8 @@ TEST(AffineDeathTest, FloatTypesHaveNoCodes) {
 }
 
 // Largest error a type may make on numbers of [-1, 1]: half a step of 2 / (2^bits - 1) with a
-// minimum, a whole step of 2 / 2^bits without one (the positive end is one code short), and a little
-// for the rounding of the scales themselves.
+// minimum, a whole step of 2 / 2^bits without one (the positive end is one code short), and a
+// little for the rounding of the scales themselves.
 TEST(Quantize, StaysWithinTheStepOfEveryType) {
   const std::array<float, kAll.size()> error_max = {0,       5e-4F, 4e-3F, 0.126F, 0.068F, 0.064F,
                                                     0.033F,  4.1e-3F, 0.4F, 0.26F, 0.07F, 0.04F,

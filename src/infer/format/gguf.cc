@@ -165,8 +165,8 @@ Status Parser::KeyValue(uint64_t number) {
   bool too_long = false;
   if (!String(kGgufKeyBytesMax, &key, &too_long)) {
     if (!too_long) return EndsInside(fmt::format("metadata key number {}", number + 1));
-    return InvalidArgument(
-        fmt::format("metadata key number {} is longer than {} bytes", number + 1, kGgufKeyBytesMax));
+    return InvalidArgument(fmt::format("metadata key number {} is longer than {} bytes", number + 1,
+                                       kGgufKeyBytesMax));
   }
   const std::string shown = ShownName(key);
   if (key.empty() || !Printable(key)) {

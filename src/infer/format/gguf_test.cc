@@ -31,7 +31,10 @@ class Raw {
     for (const uint64_t d : dims) U64(d);
     return U32(type).U64(offset);
   }
-  Raw& Pad(size_t alignment) { bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment); return *this; }
+  Raw& Pad(size_t alignment) {
+    bytes_.resize((bytes_.size() + alignment - 1) / alignment * alignment);
+    return *this;
+  }
   Raw& Zeros(size_t n) { bytes_.resize(bytes_.size() + n); return *this; }
 
   Result<GgufContents> Parse() const { return ParseGguf(std::as_bytes(std::span(bytes_))); }
@@ -52,13 +55,15 @@ TEST(Gguf, ReadsVersionsTwoAndThreeAndNamesTheOthers) {
   EXPECT_EQ(Raw().Head(0, 0, 1).Error(), "is GGUF version 1; Pelton reads versions 2 and 3");
   EXPECT_EQ(Raw().Head(0, 0, 4).Error(), "is GGUF version 4; Pelton reads versions 2 and 3");
   EXPECT_EQ(Raw().Head(0, 0, 0).Error(), "is GGUF version 0; Pelton reads versions 2 and 3");
-  EXPECT_EQ(Raw().Head(0, 0, 0x03000000).Error(), "is a big-endian GGUF file; Pelton reads little-endian ones");
+  EXPECT_EQ(Raw().Head(0, 0, 0x03000000).Error(),
+            "is a big-endian GGUF file; Pelton reads little-endian ones");
   EXPECT_EQ(Raw().Head(0, 0, 0x03000000).Parse().status().code(), StatusCode::kUnimplemented);
 }
 
 TEST(Gguf, SaysWhatAnotherKindOfFileIs) {
   EXPECT_EQ(Raw().Error(), "is too short to be a GGUF file");
-  EXPECT_EQ(Raw().Text("version https://git-lfs").Error(), "is a Git LFS pointer, not the model itself");
+  EXPECT_EQ(Raw().Text("version https://git-lfs").Error(),
+            "is a Git LFS pointer, not the model itself");
   EXPECT_EQ(Raw().Text("<!DOCTYPE html>").Error(), "is a web page, not a model");
   EXPECT_NE(Raw().Text("PK\3\4....").Error().find("zip archive"), std::string::npos);
   EXPECT_NE(Raw().Text("tjgg....").Error().find("before GGUF"), std::string::npos);
@@ -105,8 +110,10 @@ TEST(Gguf, ReadsArraysOfEveryScalarType) {
 }
 
 TEST(Gguf, RefusesValuesThatTheSpecificationDoesNotHave) {
-  EXPECT_EQ(Raw().Head(0, 1).Str("k").U32(13).U64(0).Error(), "key k has the unknown value type 13");
-  EXPECT_EQ(Raw().Head(0, 1).Str("k").U32(7).N<uint8_t>(2).Error(), "key k is a truth value of 2, not 0 or 1");
+  EXPECT_EQ(Raw().Head(0, 1).Str("k").U32(13).U64(0).Error(),
+            "key k has the unknown value type 13");
+  EXPECT_EQ(Raw().Head(0, 1).Str("k").U32(7).N<uint8_t>(2).Error(),
+            "key k is a truth value of 2, not 0 or 1");
   EXPECT_EQ(Raw().Head(0, 1).Str("k").U32(kArrayType).U32(kArrayType).U64(1).Zeros(20).Error(),
             "key k is an array of arrays, which is not read");
   EXPECT_EQ(Raw().Head(0, 1).Str("k").U32(kArrayType).U32(99).U64(0).Error(),
@@ -116,24 +123,35 @@ TEST(Gguf, RefusesValuesThatTheSpecificationDoesNotHave) {
 }
 
 TEST(Gguf, RefusesKeysAndNamesTwiceEmptyOrUnprintable) {
-  EXPECT_EQ(Raw().Head(0, 2).Str("k").U32(kU32).U32(1).Str("k").U32(kU32).U32(2).Error(), "key k occurs twice");
-  EXPECT_EQ(Raw().Head(0, 1).Str("").U32(kU32).U32(1).Zeros(9).Error(), "metadata key number 1 ('') is empty");
+  EXPECT_EQ(Raw().Head(0, 2).Str("k").U32(kU32).U32(1).Str("k").U32(kU32).U32(2).Error(),
+            "key k occurs twice");
+  EXPECT_EQ(Raw().Head(0, 1).Str("").U32(kU32).U32(1).Zeros(9).Error(),
+            "metadata key number 1 ('') is empty");
   EXPECT_EQ(Raw().Head(0, 1).Str("a\nb").U32(kU32).U32(1).Error(),
             "metadata key number 1 ('a\\x0ab') is not printable text");
-  EXPECT_EQ(Raw().Head(2, 0).Tensor("t", {8}, 0, 0).Tensor("t", {8}, 0, 32).Pad(32).Zeros(64).Error(),
-            "tensor t occurs twice");
+  EXPECT_EQ(
+      Raw().Head(2, 0).Tensor("t", {8}, 0, 0).Tensor("t", {8}, 0, 32).Pad(32).Zeros(64).Error(),
+      "tensor t occurs twice");
   EXPECT_EQ(Raw().Head(1, 0).Tensor("", {8}, 0, 0).Pad(32).Zeros(32).Error(),
             "the name of tensor number 1 ('') is empty");
 }
 
 TEST(Gguf, BoundsHoldOnBothSides) {
   EXPECT_NE(Raw().Head(kGgufTensorsMax + 1, 0).Error().find("at most 65536"), std::string::npos);
-  EXPECT_NE(Raw().Head(kGgufTensorsMax, 0).Error().find("65536 tensors in 24 bytes"), std::string::npos);
+  EXPECT_NE(Raw().Head(kGgufTensorsMax, 0).Error().find("65536 tensors in 24 bytes"),
+            std::string::npos);
   EXPECT_NE(Raw().Head(0, kGgufKeysMax + 1).Error().find("at most 8192"), std::string::npos);
   EXPECT_NE(Raw().Head(0, kGgufKeysMax).Error().find("in 24 bytes"), std::string::npos);
 
-  EXPECT_TRUE(Raw().Head(0, 1).Str(std::string(kGgufKeyBytesMax, 'k')).U32(kU32).U32(1).Parse().ok());
-  EXPECT_NE(Raw().Head(0, 1).Str(std::string(kGgufKeyBytesMax + 1, 'k')).U32(kU32).U32(1).Error().find("longer than 65535"),
+  EXPECT_TRUE(
+      Raw().Head(0, 1).Str(std::string(kGgufKeyBytesMax, 'k')).U32(kU32).U32(1).Parse().ok());
+  EXPECT_NE(Raw()
+                .Head(0, 1)
+                .Str(std::string(kGgufKeyBytesMax + 1, 'k'))
+                .U32(kU32)
+                .U32(1)
+                .Error()
+                .find("longer than 65535"),
             std::string::npos);
   const auto tensor_named = [](size_t length) {
     return Raw().Head(1, 0).Tensor(std::string(length, 't'), {8}, 0, 0).Pad(32).Zeros(32).Error();
@@ -141,15 +159,28 @@ TEST(Gguf, BoundsHoldOnBothSides) {
   EXPECT_EQ(tensor_named(kGgufTensorNameBytesMax), "");
   EXPECT_NE(tensor_named(kGgufTensorNameBytesMax + 1).find("longer than 256"), std::string::npos);
 
-  EXPECT_TRUE(Raw().Head(0, 1).Str("k").U32(kStringType).Str(std::string(kGgufStringBytesMax, 's')).Parse().ok());
-  EXPECT_NE(Raw().Head(0, 1).Str("k").U32(kStringType).Str(std::string(kGgufStringBytesMax + 1, 's')).Error().find("more than 16777216"),
+  EXPECT_TRUE(Raw()
+                  .Head(0, 1)
+                  .Str("k")
+                  .U32(kStringType)
+                  .Str(std::string(kGgufStringBytesMax, 's'))
+                  .Parse()
+                  .ok());
+  EXPECT_NE(Raw()
+                .Head(0, 1)
+                .Str("k")
+                .U32(kStringType)
+                .Str(std::string(kGgufStringBytesMax + 1, 's'))
+                .Error()
+                .find("more than 16777216"),
             std::string::npos);
   const auto elements = [](uint64_t first, uint64_t second) {
     return Raw().Head(0, 2).Str("a").U32(kArrayType).U32(0).U64(first).Zeros(first)
         .Str("b").U32(kArrayType).U32(0).U64(second).Zeros(second).Error();
   };
   EXPECT_EQ(elements(kGgufArrayElementsMax - 1, 1), "");
-  EXPECT_NE(elements(kGgufArrayElementsMax - 1, 2).find("key b claims 2 elements"), std::string::npos);
+  EXPECT_NE(elements(kGgufArrayElementsMax - 1, 2).find("key b claims 2 elements"),
+            std::string::npos);
 }
 
 TEST(Gguf, AlignmentIsAPowerOfTwoWithinBounds) {
@@ -160,18 +191,30 @@ TEST(Gguf, AlignmentIsAPowerOfTwoWithinBounds) {
   EXPECT_EQ(aligned(8), "");
   EXPECT_EQ(aligned(32), "");
   EXPECT_EQ(aligned(65536), "");
-  for (const uint64_t bad : {uint64_t{0}, uint64_t{1}, uint64_t{4}, uint64_t{24}, uint64_t{131072}, ~uint64_t{0}}) {
+  for (const uint64_t bad :
+       {uint64_t{0}, uint64_t{1}, uint64_t{4}, uint64_t{24}, uint64_t{131072}, ~uint64_t{0}}) {
     EXPECT_NE(aligned(bad).find("key general.alignment is"), std::string::npos) << bad;
   }
-  EXPECT_NE(Raw().Head(0, 1).Str("general.alignment").U32(kStringType).Str("32").Error().find("is a string"),
+  EXPECT_NE(Raw()
+                .Head(0, 1)
+                .Str("general.alignment")
+                .U32(kStringType)
+                .Str("32")
+                .Error()
+                .find("is a string"),
             std::string::npos);
 }
 
 TEST(Gguf, RefusesTypesByNameAndSaysWhatToDo) {
-  const std::string error = Raw().Head(1, 0).Tensor("blk.0.ffn_up.weight", {256}, 17, 0).Pad(32).Zeros(74).Error();
-  EXPECT_NE(error.find("tensor blk.0.ffn_up.weight has type IQ2_XS, which Pelton does not read; re-quantise"),
-            std::string::npos) << error;
-  EXPECT_NE(Raw().Head(1, 0).Tensor("t", {8}, 1234, 0).Pad(32).Zeros(64).Error().find("type 1234"), std::string::npos);
+  const std::string error =
+      Raw().Head(1, 0).Tensor("blk.0.ffn_up.weight", {256}, 17, 0).Pad(32).Zeros(74).Error();
+  EXPECT_NE(
+      error.find(
+          "tensor blk.0.ffn_up.weight has type IQ2_XS, which Pelton does not read; re-quantise"),
+      std::string::npos)
+      << error;
+  EXPECT_NE(Raw().Head(1, 0).Tensor("t", {8}, 1234, 0).Pad(32).Zeros(64).Error().find("type 1234"),
+            std::string::npos);
 }
 
 TEST(Gguf, ShapesAreCheckedDimensionByDimension) {
@@ -184,13 +227,15 @@ TEST(Gguf, ShapesAreCheckedDimensionByDimension) {
   EXPECT_EQ(shaped({}), "tensor t has 0 dimensions; 1 to 4 are read");
   EXPECT_EQ(shaped({8, 0}), "tensor t has the impossible size 0 in dimension 1");
   EXPECT_NE(shaped({uint64_t{1} << 63}).find("impossible size"), std::string::npos);
-  EXPECT_NE(shaped({uint64_t{1} << 32, uint64_t{1} << 31}).find("impossible size"), std::string::npos);
+  EXPECT_NE(shaped({uint64_t{1} << 32, uint64_t{1} << 31}).find("impossible size"),
+            std::string::npos);
   EXPECT_NE(shaped({uint64_t{1} << 62}).find("over 2^64"), std::string::npos);
   EXPECT_NE(shaped({uint64_t{1} << 61}).find("ends behind the end"), std::string::npos);
   EXPECT_EQ(shaped({32}), "");
   EXPECT_NE(shaped({33}).find("132 bytes, the data section has 128"), std::string::npos);
   EXPECT_EQ(shaped({32, 7}, 2), "");
-  EXPECT_EQ(shaped({16, 14}, 2), "tensor t has rows of 16 elements, which is not whole blocks of 32 (Q4_0)");
+  EXPECT_EQ(shaped({16, 14}, 2),
+            "tensor t has rows of 16 elements, which is not whole blocks of 32 (Q4_0)");
 }
 
 TEST(Gguf, ShapesAreOutermostFirst) {
@@ -201,7 +246,13 @@ TEST(Gguf, ShapesAreOutermostFirst) {
 
 TEST(Gguf, TensorsLieAlignedApartAndInsideTheFile) {
   const auto two = [](uint64_t first, uint64_t second, size_t data) {
-    return Raw().Head(2, 0).Tensor("a", {16}, 0, first).Tensor("b", {8}, 0, second).Pad(32).Zeros(data).Error();
+    return Raw()
+        .Head(2, 0)
+        .Tensor("a", {16}, 0, first)
+        .Tensor("b", {8}, 0, second)
+        .Pad(32)
+        .Zeros(data)
+        .Error();
   };
   EXPECT_EQ(two(0, 64, 96), "");
   EXPECT_EQ(two(32, 0, 96), "");
@@ -215,7 +266,8 @@ TEST(Gguf, TensorsLieAlignedApartAndInsideTheFile) {
 
 TEST(Gguf, TheFileMayEndAfterTheHeaderOnlyWithoutTensors) {
   EXPECT_TRUE(Raw().Head(0, 1).Str("k").U32(kU32).U32(1).Parse().ok());
-  EXPECT_EQ(Raw().Head(1, 0).Tensor("t", {8}, 0, 0).Error(), "the file ends inside the padding before the data");
+  EXPECT_EQ(Raw().Head(1, 0).Tensor("t", {8}, 0, 0).Error(),
+            "the file ends inside the padding before the data");
 }
 
 TEST(ShownName, IsOneShortPrintableLine) {

@@ -155,8 +155,8 @@ Status GgufWriter::AddTensor(std::string name, tensor::DType dtype, std::vector<
   const auto end = size ? CheckedAdd(data_bytes_, *size) : std::nullopt;
   const auto padded = end ? CheckedAlignUp<uint64_t>(*end, alignment_) : std::nullopt;
   if (!padded || !CheckedCast<int64_t>(*padded)) {
-    return InvalidArgument(
-        fmt::format("tensor {} has a shape that {} cannot hold", shown, tensor::InfoOf(dtype).name));
+    return InvalidArgument(fmt::format("tensor {} has a shape that {} cannot hold", shown,
+                                       tensor::InfoOf(dtype).name));
   }
   entry.rows = *rows;
   entry.row_bytes = *row_bytes;
@@ -197,7 +197,8 @@ std::string GgufWriter::Header() const {
   for (const Entry& tensor : tensors_) {
     PutString(&out, tensor.name);
     Put(&out, static_cast<uint32_t>(tensor.shape.size()));
-    for (size_t i = tensor.shape.size(); i-- > 0;) Put<uint64_t>(&out, static_cast<uint64_t>(tensor.shape[i]));
+    for (size_t i = tensor.shape.size(); i-- > 0;)
+      Put<uint64_t>(&out, static_cast<uint64_t>(tensor.shape[i]));
     Put(&out, tensor::GgufTypeOf(tensor.dtype));
     Put(&out, tensor.offset);
   }
@@ -210,7 +211,8 @@ bool GgufWriter::Stream(const Sink& sink) const {
   if (!sink(std::as_bytes(std::span(header)))) return false;
   std::vector<std::byte> buffer;
   for (const Entry& tensor : tensors_) {
-    const auto chunk_rows = static_cast<int64_t>(std::max<uint64_t>(1, kChunkBytes / tensor.row_bytes));
+    const auto chunk_rows =
+        static_cast<int64_t>(std::max<uint64_t>(1, kChunkBytes / tensor.row_bytes));
     for (int64_t row = 0; row < tensor.rows; row += chunk_rows) {
       const int64_t rows = std::min(chunk_rows, tensor.rows - row);
       buffer.assign(static_cast<uint64_t>(rows) * tensor.row_bytes, std::byte{0});

@@ -87,7 +87,9 @@ TEST(GgufWriter, RefusesShapesATypeCannotHold) {
   EXPECT_FALSE(writer.AddTensor("a", DType::kF32, {1, 1, 1, 1, 1}, Counting(4)).ok());
   EXPECT_FALSE(writer.AddTensor("a", DType::kF32, {0, 1}, Counting(0)).ok());
   EXPECT_FALSE(writer.AddTensor("a", DType::kF32, {1, -1}, Counting(0)).ok());
-  EXPECT_FALSE(writer.AddTensor("a", DType::kF32, {int64_t{1} << 32, int64_t{1} << 32}, GgufWriter::Fill()).ok());
+  EXPECT_FALSE(
+      writer.AddTensor("a", DType::kF32, {int64_t{1} << 32, int64_t{1} << 32}, GgufWriter::Fill())
+          .ok());
   EXPECT_TRUE(ParseGguf(writer.Bytes())->tensors.empty());
 }
 

@@ -197,8 +197,9 @@ Status ModelFileBuilder::AddFile(const std::string& path, uint32_t count) {
 
 Result<std::unique_ptr<ModelFile>> ModelFileBuilder::Finish() {
   if (tensors_claimed_ != 0 && tensors_claimed_ != model_->tensors_.size()) {
-    return InvalidArgument(fmt::format("{}: key split.tensors.count says {} tensors, the shards have {}",
-                                       model_->path_, tensors_claimed_, model_->tensors_.size()))
+    return InvalidArgument(
+               fmt::format("{}: key split.tensors.count says {} tensors, the shards have {}",
+                           model_->path_, tensors_claimed_, model_->tensors_.size()))
         .WithParam("split.tensors.count");
   }
   return std::move(model_);

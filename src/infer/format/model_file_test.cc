@@ -35,7 +35,9 @@ TEST(ModelFile, OpensWhatTheWriterWroteAndDropsPages) {
   Folder folder;
   GgufWriter writer;
   writer.Set("general.architecture", std::string_view("llama"));
-  ASSERT_TRUE(writer.AddTensor("a", DType::kQ8_0, {3, 32}, std::vector<std::byte>(3 * 34, std::byte{7})).ok());
+  ASSERT_TRUE(
+      writer.AddTensor("a", DType::kQ8_0, {3, 32}, std::vector<std::byte>(3 * 34, std::byte{7}))
+          .ok());
   ASSERT_TRUE(writer.AddTensor("b", DType::kF32, {5000}, Zeros(20000)).ok());
   ASSERT_TRUE(writer.Write(folder / "m.gguf").ok());
   const auto model = ModelFile::Open(folder / "m.gguf");
@@ -62,7 +64,8 @@ TEST(ModelFile, RequireNamesTensorAndBothShapes) {
   ASSERT_TRUE(model.ok());
   EXPECT_TRUE((*model)->Require("w", std::vector<int64_t>{4, 8}).ok());
   const auto wrong = (*model)->Require("w", std::vector<int64_t>{8, 4});
-  EXPECT_EQ(wrong.status().message(), (folder / "m.gguf") + ": tensor w has shape [4, 8], not [8, 4]");
+  EXPECT_EQ(wrong.status().message(),
+            (folder / "m.gguf") + ": tensor w has shape [4, 8], not [8, 4]");
   EXPECT_EQ((*model)->Require("v", std::vector<int64_t>{1}).status().code(), StatusCode::kNotFound);
 }
 
@@ -88,8 +91,10 @@ Result<std::unique_ptr<ModelFile>> OpenSplit(const Folder& folder, const Split& 
     writer.Set("split.count", split.count);
     writer.Set("split.tensors.count", split.tensors);
     const std::string name = i == 2 ? split.last_tensor : "t" + std::to_string(i);
-    EXPECT_TRUE(writer.AddTensor(name, DType::kF32, {8}, std::vector<std::byte>(32, std::byte(i))).ok());
-    EXPECT_TRUE(writer.Write(folder / ShardName{"m", 1, 3}.Path(static_cast<uint32_t>(i + 1))).ok());
+    EXPECT_TRUE(
+        writer.AddTensor(name, DType::kF32, {8}, std::vector<std::byte>(32, std::byte(i))).ok());
+    EXPECT_TRUE(
+        writer.Write(folder / ShardName{"m", 1, 3}.Path(static_cast<uint32_t>(i + 1))).ok());
   }
   return ModelFile::Open(folder / "m-00001-of-00003.gguf");
 }
@@ -115,27 +120,34 @@ TEST(Shards, ThatDoNotFitTogetherAreRefusedWithTheReason) {
     const auto model = OpenSplit(folder, split);
     return model.ok() ? std::string("opened") : model.status().message();
   };
-  EXPECT_NE(message({.count = 4}).find("split.count says 4 files, the name says 3"), std::string::npos);
+  EXPECT_NE(message({.count = 4}).find("split.count says 4 files, the name says 3"),
+            std::string::npos);
   EXPECT_NE(message({.count = 0}).find("split.count"), std::string::npos);
   EXPECT_NE(message({.numbers = {0, 2, 1}}).find("split.no is 2"), std::string::npos);
   EXPECT_NE(message({.tensors = 4}).find("says 4 tensors, the shards have 3"), std::string::npos);
-  EXPECT_NE(message({.last_tensor = "t0"}).find("tensor t0 is in an earlier shard too"), std::string::npos);
+  EXPECT_NE(message({.last_tensor = "t0"}).find("tensor t0 is in an earlier shard too"),
+            std::string::npos);
 }
 
 TEST(Shards, MissingOrWronglyOpenedOnesAreNamed) {
   Folder folder;
   ASSERT_TRUE(OpenSplit(folder, {}).ok());
-  EXPECT_NE(ModelFile::Open(folder / "m-00002-of-00003.gguf").status().message().find("m-00001-of-00003.gguf"),
+  EXPECT_NE(ModelFile::Open(folder / "m-00002-of-00003.gguf")
+                .status()
+                .message()
+                .find("m-00001-of-00003.gguf"),
             std::string::npos);
   std::filesystem::copy(folder / "m-00001-of-00003.gguf", folder / "alone.gguf");
-  EXPECT_NE(ModelFile::Open(folder / "alone.gguf").status().message().find("NAME-00001-of-0000N.gguf"),
-            std::string::npos);
+  EXPECT_NE(
+      ModelFile::Open(folder / "alone.gguf").status().message().find("NAME-00001-of-0000N.gguf"),
+      std::string::npos);
   std::filesystem::remove(folder / "m-00003-of-00003.gguf");
   const auto missing = ModelFile::Open(folder / "m-00001-of-00003.gguf");
   EXPECT_EQ(missing.status().code(), StatusCode::kNotFound);
   EXPECT_NE(missing.status().message().find("m-00003-of-00003.gguf"), std::string::npos);
-  for (const char* name : {"m-00000-of-00003.gguf", "m-00004-of-00003.gguf", "m-00001-of-00000.gguf",
-                           "m-00001-of-00513.gguf", "m-99999-of-99999.gguf"}) {
+  for (const char* name :
+       {"m-00000-of-00003.gguf", "m-00004-of-00003.gguf", "m-00001-of-00000.gguf",
+        "m-00001-of-00513.gguf", "m-99999-of-99999.gguf"}) {
     EXPECT_EQ(ModelFile::Open(folder / name).status().code(), StatusCode::kInvalidArgument) << name;
   }
 }
@@ -147,8 +159,9 @@ TEST(Shards, NamesAreReadExactly) {
   EXPECT_EQ(name->number, 2u);
   EXPECT_EQ(name->count, 10u);
   EXPECT_EQ(name->Path(3), "/models/a-b-00003-of-00010.gguf");
-  for (const char* other : {"a.gguf", "a-0001-of-0002.gguf", "a-00001-of-00002.ggu", "a-00001_of-00002.gguf",
-                            "a-0000x-of-00002.gguf", "a-+0001-of-00002.gguf", "00001-of-00002.gguf", ""}) {
+  for (const char* other :
+       {"a.gguf", "a-0001-of-0002.gguf", "a-00001-of-00002.ggu", "a-00001_of-00002.gguf",
+        "a-0000x-of-00002.gguf", "a-+0001-of-00002.gguf", "00001-of-00002.gguf", ""}) {
     EXPECT_FALSE(ParseShardName(other)) << other;
   }
 }
