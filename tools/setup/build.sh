@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
 cd "$PELTON_ROOT"
 preset=$1
 shift
-tools/setup/configure.sh "$preset"
+[ -f "build/$preset/build.ninja" ] || tools/setup/configure.sh "$preset"  # else ninja sees to it
 targets=()
 [ $# -gt 0 ] && targets=(--target "$@")
 exec cmake --build "build/$preset" "${targets[@]}"
