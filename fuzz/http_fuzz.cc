@@ -14,7 +14,8 @@ namespace {
 using pelton::net::ReaderLimits;
 using pelton::net::RequestReader;
 
-constexpr ReaderLimits kLimits{.target_bytes_max = 256, .header_bytes_max = 512, .header_count_max = 8};
+constexpr ReaderLimits kLimits{
+    .target_bytes_max = 256, .header_bytes_max = 512, .header_count_max = 8};
 constexpr uint64_t kBodyBytesMax = 128;
 
 void Require(bool holds) {

@@ -154,11 +154,14 @@ TEST_F(HttpCve, Cve_2025_53628_NoLineBreakStopsAtTheLimit) {
 // cpp-httplib 0.43.4: "-2" was a chunk size; elsewhere 2^64 wrapped to 0.
 TEST_F(HttpCve, CppHttplib_ChunkSizesThatWrapAreRefused) {
   const std::string chunked = std::string(kPost) + "Transfer-Encoding: chunked\r\n\r\n";
-  for (auto size : {"-2"sv, "-1"sv, "+1"sv, "0x1"sv, "10000000000000000"sv, "10000000000000005"sv,
-                    "00000000000000000"sv, "1 "sv, " 1"sv, "1\t"sv, "1_0"sv, "G"sv, ""sv, "1\0"sv}) {
-    ExpectRefused(chunked + std::string(size) + "\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", 400);
+  for (auto size :
+       {"-2"sv, "-1"sv, "+1"sv, "0x1"sv, "10000000000000000"sv, "10000000000000005"sv,
+        "00000000000000000"sv, "1 "sv, " 1"sv, "1\t"sv, "1_0"sv, "G"sv, ""sv, "1\0"sv}) {
+    ExpectRefused(chunked + std::string(size) + "\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n",
+                  400);
   }
-  for (auto size : {"ffffffffffffffff"sv, "7fffffffffffffff"sv, "8000000000000000"sv, "fffffff0"sv}) {
+  for (auto size :
+       {"ffffffffffffffff"sv, "7fffffffffffffff"sv, "8000000000000000"sv, "fffffff0"sv}) {
     ExpectRefused(chunked + std::string(size) + "\r\n", 413);
   }
   for (const RequestHead& head : handler.Take()) EXPECT_EQ(head.path, "/a");
@@ -185,7 +188,8 @@ TEST_F(HttpCve, Cve_2025_23310_TenMillionOneByteChunksNeedNoStackAndLinearTime) 
       const auto began = std::chrono::steady_clock::now();
       std::string_view bytes = many;
       if (reader.Next(&bytes) != RequestReader::Event::kNeedMore) return nullptr;
-      const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+      const double s =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
       (round < kChunks / 20'000 ? out.seconds_first : out.seconds_last) += s;
     }
     std::string_view last = "0\r\n\r\n";
@@ -217,8 +221,8 @@ TEST_F(HttpCve, Cve_2025_23311_MillionOneByteChunksOverTheWire) {
 
 // cpp-httplib: a small gzip body became gigabytes. We read no compressed body at all.
 TEST_F(HttpCve, Cve_2026_22776_CompressedBodiesAreRefusedUnread) {
-  for (auto coding : {"gzip"sv, "GZIP"sv, "x-gzip"sv, "deflate"sv, "br"sv, "zstd"sv, "identity, gzip"sv,
-                      "gzip, identity"sv, "gzip,gzip"sv}) {
+  for (auto coding : {"gzip"sv, "GZIP"sv, "x-gzip"sv, "deflate"sv, "br"sv, "zstd"sv,
+                      "identity, gzip"sv, "gzip, identity"sv, "gzip,gzip"sv}) {
     ExpectRefused(std::string(kPost) + "Content-Encoding: " + std::string(coding) +
                       "\r\nContent-Length: 10485760\r\n\r\n\x1f\x8b", 415);
   }
@@ -246,11 +250,35 @@ TEST_F(HttpCve, Cve_2026_34441_TheBodyOfAGetIsNotARequest) {
 // Every way to doubt where a request ends: refused and closed, and nothing behind it is looked at.
 TEST_F(HttpCve, R9_SmugglingCorpusIsRefusedAndTheConnectionClosed) {
   std::vector<std::string> framings;
-  const std::string_view codings[] = {
-      "chunked, identity", "identity, chunked", "identity", "chunked, chunked", "gzip, chunked", "xchunked",
-      "chunkedx", "chunked;", "chunked;q=1", "\"chunked\"", "'chunked'", "chunk", ",chunked", "chunked,",
-      "cow", "\x0B" "chunked", "chunked\x0C", "ch\tunked", "chunked\x01", "\x7F" "chunked", "0", "",
-      "chunked\r\n\tidentity", "\r\n chunked", "chu\xC5\xBFked", "chunked\rX: y", "chunked\nX: y"};
+  const std::string_view codings[] = {"chunked, identity",
+                                      "identity, chunked",
+                                      "identity",
+                                      "chunked, chunked",
+                                      "gzip, chunked",
+                                      "xchunked",
+                                      "chunkedx",
+                                      "chunked;",
+                                      "chunked;q=1",
+                                      "\"chunked\"",
+                                      "'chunked'",
+                                      "chunk",
+                                      ",chunked",
+                                      "chunked,",
+                                      "cow",
+                                      "\x0B"
+                                      "chunked",
+                                      "chunked\x0C",
+                                      "ch\tunked",
+                                      "chunked\x01",
+                                      "\x7F"
+                                      "chunked",
+                                      "0",
+                                      "",
+                                      "chunked\r\n\tidentity",
+                                      "\r\n chunked",
+                                      "chu\xC5\xBFked",
+                                      "chunked\rX: y",
+                                      "chunked\nX: y"};
   for (const std::string_view coding : codings) {
     const std::string field = "Transfer-Encoding: " + std::string(coding) + "\r\n";
     framings.push_back(field);
@@ -258,23 +286,47 @@ TEST_F(HttpCve, R9_SmugglingCorpusIsRefusedAndTheConnectionClosed) {
     framings.push_back(field + "Content-Length: 5\r\n");
     framings.push_back(field + "Transfer-Encoding: chunked\r\n");
   }
-  for (auto field : {"Transfer-Encoding : chunked"sv, "Transfer-Encoding\t: chunked"sv, " Transfer-Encoding: chunked"sv,
-                     "Transfer-Encoding\x01: chunked"sv, "Transfer Encoding: chunked"sv, "Transfer-Encoding\r: chunked"sv,
-                     "X: y\nTransfer-Encoding: chunked"sv, "X: y\rTransfer-Encoding: chunked"sv,
-                     "Transfer-Encoding"sv, "Content-Length: 5\r\nTransfer-Encoding: chunked"sv,
-                     "Transfer-Encoding: chunked\r\nContent-Length: 5"sv, "Content-Length : 5"sv, "Content-Length: 5\r\nContent-Length: 6"sv,
-                     "Content-Length: 5\r\nContent-Length: 5"sv, "Content-Length: 5, 5"sv, "Content-Length: 5,6"sv,
-                     "Content-Length: +5"sv, "Content-Length: -5"sv, "Content-Length: 5 6"sv, "Content-Length: 0x5"sv,
-                     "Content-Length: 5.0"sv, "Content-Length: 5e0"sv, "Content-Length: \"5\""sv, "Content-Length: "sv,
-                     "Content-Length: 5\r\n\t6"sv, "Content-Length: 5\x0B"sv, "Content-Length: 18446744073709551621"sv,
-                     "Content-Length: \xD9\xA5"sv, "Content-Length 5"sv, "Content-Length: 5\nX: y"sv,
-                     "Host: h2"sv, "Host : h"sv, "\r\nGET /smuggled HTTP/1.1\r\n: x"sv}) {
+  for (auto field : {"Transfer-Encoding : chunked"sv,
+                     "Transfer-Encoding\t: chunked"sv,
+                     " Transfer-Encoding: chunked"sv,
+                     "Transfer-Encoding\x01: chunked"sv,
+                     "Transfer Encoding: chunked"sv,
+                     "Transfer-Encoding\r: chunked"sv,
+                     "X: y\nTransfer-Encoding: chunked"sv,
+                     "X: y\rTransfer-Encoding: chunked"sv,
+                     "Transfer-Encoding"sv,
+                     "Content-Length: 5\r\nTransfer-Encoding: chunked"sv,
+                     "Transfer-Encoding: chunked\r\nContent-Length: 5"sv,
+                     "Content-Length : 5"sv,
+                     "Content-Length: 5\r\nContent-Length: 6"sv,
+                     "Content-Length: 5\r\nContent-Length: 5"sv,
+                     "Content-Length: 5, 5"sv,
+                     "Content-Length: 5,6"sv,
+                     "Content-Length: +5"sv,
+                     "Content-Length: -5"sv,
+                     "Content-Length: 5 6"sv,
+                     "Content-Length: 0x5"sv,
+                     "Content-Length: 5.0"sv,
+                     "Content-Length: 5e0"sv,
+                     "Content-Length: \"5\""sv,
+                     "Content-Length: "sv,
+                     "Content-Length: 5\r\n\t6"sv,
+                     "Content-Length: 5\x0B"sv,
+                     "Content-Length: 18446744073709551621"sv,
+                     "Content-Length: \xD9\xA5"sv,
+                     "Content-Length 5"sv,
+                     "Content-Length: 5\nX: y"sv,
+                     "Host: h2"sv,
+                     "Host : h"sv,
+                     "\r\nGET /smuggled HTTP/1.1\r\n: x"sv}) {
     framings.push_back(std::string(field) + "\r\n");
   }
   framings.pop_back();  // that one is a whole first request: see the next test
   ASSERT_GE(framings.size(), 120u);
   for (const std::string& framing : framings) {
-    ExpectRefused(std::string(kPost) + framing + "\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", 400);
+    ExpectRefused(
+        std::string(kPost) + framing + "\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n",
+        400);
   }
   for (const RequestHead& head : handler.Take()) EXPECT_NE(head.path, "/smuggled");
   EXPECT_EQ(server->Stats().requests, 0u);
@@ -284,10 +336,12 @@ TEST_F(HttpCve, R9_SmugglingCorpusIsRefusedAndTheConnectionClosed) {
 TEST_F(HttpCve, R9_SmugglingInChunksIsRefusedAndTheConnectionClosed) {
   const std::string chunked = std::string(kPost) + "Transfer-Encoding: chunked\r\n\r\n";
   const std::string evil = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
-  for (auto body : {"5\nhello\r\n0\r\n\r\n"sv, "5\r\nhello\n0\r\n\r\n"sv, "5\r\nhello0\r\n\r\n"sv, "5\r\nhelloX\r\n0\r\n\r\n"sv,
-                    "5\rXhello\r\n0\r\n\r\n"sv, "5;a\nhello\r\n0\r\n\r\n"sv, "5;\rx\r\nhello\r\n"sv, "0\n\r\n"sv, "0\r\n\n"sv,
-                    "0\r\nX\r\n\r\n"sv, "0\r\n X: y\r\n\r\n"sv, "0\r\nX : y\r\n\r\n"sv, "0\r\nX: y\n\r\n"sv, "0\r\n\rX"sv,
-                    "5\r\n\r\nhello\r\n"sv, "05 \r\nhello\r\n"sv, "5,5\r\nhello\r\n"sv, "\r\n5\r\nhello\r\n"sv}) {
+  for (auto body : {"5\nhello\r\n0\r\n\r\n"sv, "5\r\nhello\n0\r\n\r\n"sv, "5\r\nhello0\r\n\r\n"sv,
+                    "5\r\nhelloX\r\n0\r\n\r\n"sv, "5\rXhello\r\n0\r\n\r\n"sv,
+                    "5;a\nhello\r\n0\r\n\r\n"sv, "5;\rx\r\nhello\r\n"sv, "0\n\r\n"sv, "0\r\n\n"sv,
+                    "0\r\nX\r\n\r\n"sv, "0\r\n X: y\r\n\r\n"sv, "0\r\nX : y\r\n\r\n"sv,
+                    "0\r\nX: y\n\r\n"sv, "0\r\n\rX"sv, "5\r\n\r\nhello\r\n"sv, "05 \r\nhello\r\n"sv,
+                    "5,5\r\nhello\r\n"sv, "\r\n5\r\nhello\r\n"sv}) {
     ExpectRefused(chunked + std::string(body) + evil, 400);
   }
   for (const RequestHead& head : handler.Take()) EXPECT_EQ(head.path, "/a");
@@ -297,8 +351,8 @@ TEST_F(HttpCve, R9_SmugglingInChunksIsRefusedAndTheConnectionClosed) {
 
 // cpp-httplib: "REMOTE_ADDR: …" replaced the peer's address, which is kept among the headers there.
 TEST_F(HttpCve, Cve_2025_66570_HeadersDoNotShadowThePeer) {
-  for (auto name : {"REMOTE_ADDR"sv, "REMOTE_PORT"sv, "LOCAL_ADDR"sv, "X-Forwarded-For"sv, "Forwarded"sv, "X-Real-IP"sv,
-                    "True-Client-IP"sv, "peer"sv, "Client-IP"sv}) {
+  for (auto name : {"REMOTE_ADDR"sv, "REMOTE_PORT"sv, "LOCAL_ADDR"sv, "X-Forwarded-For"sv,
+                    "Forwarded"sv, "X-Real-IP"sv, "True-Client-IP"sv, "peer"sv, "Client-IP"sv}) {
     TestClient client(server->port());
     client.Send(std::string(kGet) + std::string(name) + ": 8.8.8.8\r\nConnection: close\r\n\r\n");
     EXPECT_TRUE(client.ReadToEnd());
@@ -312,7 +366,8 @@ TEST_F(HttpCve, Cve_2025_66570_HeadersDoNotShadowThePeer) {
 // An empty list of forwarding addresses was indexed without a look.
 TEST_F(HttpCve, Cve_2026_46527_EmptyForwardingFieldsAreHarmless) {
   for (auto value : {""sv, ","sv, " , ,"sv, "unknown"sv, ",,,,"sv}) {
-    EXPECT_EQ(Try(std::string(kGet) + "X-Forwarded-For: " + std::string(value) + "\r\n\r\n").status, 200);
+    EXPECT_EQ(Try(std::string(kGet) + "X-Forwarded-For: " + std::string(value) + "\r\n\r\n").status,
+              200);
   }
 }
 
@@ -320,19 +375,23 @@ TEST_F(HttpCve, Cve_2026_46527_EmptyForwardingFieldsAreHarmless) {
 
 // vLLM and LiteLLM: the check used a URL built from Host, the router the request's own path.
 TEST_F(HttpCve, Cve_2026_48746_NoHostChangesThePath) {
-  for (auto host : {"h/v1/models?"sv, "h?x"sv, "h#x"sv, "a@h"sv, "h\\x"sv, "h/"sv, "/"sv, "?"sv, "#"sv, "@"sv, "\\"sv,
-                    "h:80/health"sv, "h:80?"sv, "h:80#"sv, "h:x"sv, "h h"sv, "h%2fhealth"sv, "http://h"sv,
-                    "h\thealth"sv, "[::1]/x"sv, "h:80@x"sv}) {
+  for (auto host : {"h/v1/models?"sv, "h?x"sv,         "h#x"sv,      "a@h"sv,       "h\\x"sv,
+                    "h/"sv,           "/"sv,           "?"sv,        "#"sv,         "@"sv,
+                    "\\"sv,           "h:80/health"sv, "h:80?"sv,    "h:80#"sv,     "h:x"sv,
+                    "h h"sv,          "h%2fhealth"sv,  "http://h"sv, "h\thealth"sv, "[::1]/x"sv,
+                    "h:80@x"sv}) {
     ExpectRefused("GET /admin HTTP/1.1\r\nHost: " + std::string(host) + "\r\n\r\n", 400);
   }
   EXPECT_TRUE(handler.Take().empty());
 }
 
 TEST_F(HttpCve, Cve_2026_49468_AbsoluteFormGivesOnePathOrNone) {
-  for (auto target : {"http://other/health"sv, "http://h@other/health"sv, "http://h\\health"sv, "http://h:80:80/"sv,
-                      "http:/health"sv, "http:health"sv, "//h/health"sv, "http://h/../health"sv, "http://h//health"sv,
-                      "http://h/health#/admin"sv, "http://h/%2e%2e/admin"sv, "h/health"sv, "\\health"sv,
-                      "/health/..;/admin\\"sv, "/health/%2e%2e/admin"sv, "/health%00/admin"sv, "/health%5c..%5cadmin"sv}) {
+  for (auto target :
+       {"http://other/health"sv, "http://h@other/health"sv, "http://h\\health"sv,
+        "http://h:80:80/"sv, "http:/health"sv, "http:health"sv, "//h/health"sv,
+        "http://h/../health"sv, "http://h//health"sv, "http://h/health#/admin"sv,
+        "http://h/%2e%2e/admin"sv, "h/health"sv, "\\health"sv, "/health/..;/admin\\"sv,
+        "/health/%2e%2e/admin"sv, "/health%00/admin"sv, "/health%5c..%5cadmin"sv}) {
     ExpectRefused("GET " + std::string(target) + " HTTP/1.1\r\nHost: h\r\n\r\n", 400);
   }
   EXPECT_TRUE(handler.Take().empty());
@@ -366,7 +425,8 @@ TEST_F(HttpCve, R8_ThousandsOfSlowConnectionsCostLittleEach) {
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  const int connections = files.rlim_cur >= 9'000 ? 4'000 : static_cast<int>(files.rlim_cur / 2 - 100);
+  const int connections =
+      files.rlim_cur >= 9'000 ? 4'000 : static_cast<int>(files.rlim_cur / 2 - 100);
   const int64_t before = ResidentBytes();
   std::vector<std::unique_ptr<TestClient>> clients;
   for (int i = 0; i < connections; ++i) {

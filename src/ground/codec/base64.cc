@@ -69,7 +69,8 @@ Result<std::string> DecodeBase64(std::string_view text, Base64Alphabet alphabet)
       out.push_back(static_cast<char>(bits >> bit_count));
     }
   }
-  if ((bits & ((1u << bit_count) - 1)) != 0) return InvalidArgument("base64 text has stray last bits");
+  if ((bits & ((1u << bit_count) - 1)) != 0)
+    return InvalidArgument("base64 text has stray last bits");
   return out;
 }
 

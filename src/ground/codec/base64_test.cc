@@ -30,8 +30,8 @@ TEST(Base64, RoundTripsAllBytesInBothAlphabets) {
 }
 
 TEST(Base64, RefusesWhatIsNotCanonical) {
-  for (const char* bad : {"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 9v", "Zm9v\n", "Zm-_", "====",
-                          "=Zg=", "Zg==Zg=="}) {
+  for (const char* bad : {"Z", "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Zm 9v", "Zm9v\n", "Zm-_",
+                          "====", "=Zg=", "Zg==Zg=="}) {
     EXPECT_FALSE(DecodeBase64(bad).ok()) << bad;
   }
   for (const char* bad : {"Zg==", "Zh", "+/8", "Z"}) {

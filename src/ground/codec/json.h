@@ -57,11 +57,13 @@ class Json {
   Kind kind() const { return kind_; }
   bool is_null() const { return kind_ == Kind::kNull; }
   bool is_number() const { return kind_ >= Kind::kInt && kind_ <= Kind::kDouble; }
-  // "null", "a boolean", "an integer", "a number", "a string", "an array", "an object": for messages.
+  // "null", "a boolean", "an integer", "a number", "a string", "an array", "an object": for
+  // messages.
   std::string_view KindName() const;
 
   std::optional<bool> AsBool() const;
-  // Integers that fit, and doubles that hold a whole number below 2^53 (16.0 is 16; 16.5 is nothing).
+  // Integers that fit, and doubles that hold a whole number below 2^53 (16.0 is 16; 16.5 is
+  // nothing).
   std::optional<int64_t> AsInt() const;
   std::optional<uint64_t> AsUint() const;
   std::optional<double> AsDouble() const;  // any number; above 2^53 an integer is rounded

@@ -195,7 +195,8 @@ Status Problem(std::string_view text, size_t offset, std::string_view what) {
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const size_t newline = before.rfind('\n');
   const size_t column = newline == std::string_view::npos ? offset + 1 : offset - newline;
-  return InvalidArgument(fmt::format("line {}, column {} (byte {}): {}", line, column, offset, what));
+  return InvalidArgument(
+      fmt::format("line {}, column {} (byte {}): {}", line, column, offset, what));
 }
 
 bool OnlySpace(std::string_view text) {

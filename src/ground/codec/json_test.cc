@@ -50,7 +50,8 @@ TEST(Json, WholeDoublesCountAsIntegersAndOthersDoNot) {
 
 TEST(Json, NumbersOutOfRangeAreRefused) {
   EXPECT_EQ(ErrorOf("[1e999]"), "line 1, column 7 (byte 6): number out of range");
-  for (const char* bad : {"-1e999", "1e309", "1.8e308", "1e99999999999999999999", "123123e100000"}) {
+  for (const char* bad :
+       {"-1e999", "1e309", "1.8e308", "1e99999999999999999999", "123123e100000"}) {
     EXPECT_NE(ErrorOf(bad).find("number out of range"), std::string::npos) << bad << ErrorOf(bad);
   }
   EXPECT_NE(ErrorOf(std::string(400, '9')).find("number out of range"), std::string::npos);
@@ -60,7 +61,8 @@ TEST(Json, NumbersOutOfRangeAreRefused) {
   EXPECT_EQ(ParseJson("5e-324").value().AsDouble(), std::numeric_limits<double>::denorm_min());
 }
 
-TEST(Json, NumbersRoundCorrectly) {  // cases on which a fast path that multiplies powers of ten errs
+TEST(Json,
+     NumbersRoundCorrectly) {  // cases on which a fast path that multiplies powers of ten errs
   EXPECT_EQ(ParseJson("0.1").value().AsDouble(), 0.1);
   EXPECT_EQ(ParseJson("9007199254740993.0").value().AsDouble(), 9007199254740992.0);
   EXPECT_EQ(ParseJson("1.00000000000000011102230246251565").value().AsDouble(), 1.0);
@@ -79,7 +81,8 @@ TEST(Json, DuplicateKeysAreNamed) {
 }
 
 TEST(Json, ErrorsSayWhereAndWhat) {
-  EXPECT_EQ(ErrorOf("{\n  \"a\": 1,\n  \"b\" 2\n}"), "line 3, column 7 (byte 18): '2' cannot stand here");
+  EXPECT_EQ(ErrorOf("{\n  \"a\": 1,\n  \"b\" 2\n}"),
+            "line 3, column 7 (byte 18): '2' cannot stand here");
   EXPECT_EQ(ErrorOf(""), "line 1, column 1 (byte 0): the text is empty");
   EXPECT_EQ(ErrorOf("{\"a\":"), "line 1, column 6 (byte 5): the text ends before the value does");
   EXPECT_EQ(ErrorOf("[1] x"), "line 1, column 5 (byte 4): something follows the value");
@@ -95,7 +98,8 @@ TEST(Json, BothSidesOfTheDepthLimit) {
   EXPECT_EQ(ErrorOf(nested(64)), "accepted");
   EXPECT_NE(ErrorOf(nested(65)).find("nested more than 64 deep"), std::string::npos);
   EXPECT_NE(ErrorOf(nested(10'000)).find("nested more than 64 deep"), std::string::npos);
-  EXPECT_NE(ErrorOf(std::string(1'000'000, '[')).find("nested more than 64 deep"), std::string::npos);
+  EXPECT_NE(ErrorOf(std::string(1'000'000, '[')).find("nested more than 64 deep"),
+            std::string::npos);
   EXPECT_EQ(ErrorOf(nested(3), {.depth_max = 3}), "accepted");
   EXPECT_NE(ErrorOf(nested(4), {.depth_max = 3}).find("nested"), std::string::npos);
 }
@@ -106,7 +110,8 @@ TEST(Json, BothSidesOfTheSizeAndValueLimits) {
   EXPECT_EQ(ErrorOf("[1,2]", {.values_max = 3}), "accepted");
   EXPECT_NE(ErrorOf("[1,2,3]", {.values_max = 3}).find("more than 3 values"), std::string::npos);
   EXPECT_EQ(ErrorOf(R"({"a":""})", {.values_max = 3}), "accepted");
-  EXPECT_NE(ErrorOf(R"({"a":[]})", {.values_max = 2}).find("more than 2 values"), std::string::npos);
+  EXPECT_NE(ErrorOf(R"({"a":[]})", {.values_max = 2}).find("more than 2 values"),
+            std::string::npos);
 }
 
 TEST(Json, CopiesAreDeepAndPartsMayReplaceTheWhole) {

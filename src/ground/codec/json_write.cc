@@ -38,7 +38,8 @@ void AppendReal(Real value, std::string* out) {
   const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
   out->append(digits, end);
   // "1" would read back as an integer: keep the kind.
-  if (std::string_view(digits, end).find_first_of(".e") == std::string_view::npos) out->append(".0");
+  if (std::string_view(digits, end).find_first_of(".e") == std::string_view::npos)
+    out->append(".0");
 }
 
 }  // namespace

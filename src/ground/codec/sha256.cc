@@ -38,7 +38,8 @@ Sha256Stream::Sha256Stream(Sha256Stream&&) noexcept = default;
 Sha256Stream& Sha256Stream::operator=(Sha256Stream&&) noexcept = default;
 
 void Sha256Stream::Push(std::string_view bytes) {
-  CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1, "SHA-256 update failed");
+  CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1,
+        "SHA-256 update failed");
 }
 
 Sha256Digest Sha256Stream::Finish() {
@@ -72,7 +73,8 @@ std::string EncodeHex(const Sha256Digest& digest) {
 
 Result<Sha256Digest> ParseSha256Hex(std::string_view text) {
   Sha256Digest digest{};
-  if (text.size() != digest.size() * 2) return InvalidArgument("a SHA-256 is 64 hexadecimal digits");
+  if (text.size() != digest.size() * 2)
+    return InvalidArgument("a SHA-256 is 64 hexadecimal digits");
   for (size_t i = 0; i < digest.size(); ++i) {
     const int high = HexValue(text[2 * i]);
     const int low = HexValue(text[2 * i + 1]);

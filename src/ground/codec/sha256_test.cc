@@ -6,7 +6,8 @@ namespace pelton::codec {
 namespace {
 
 TEST(Sha256, FipsVectors) {
-  EXPECT_EQ(EncodeHex(Sha256("")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(EncodeHex(Sha256("")),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(EncodeHex(Sha256("abc")),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(EncodeHex(Sha256(std::string(1'000'000, 'a'))),

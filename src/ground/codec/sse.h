@@ -14,7 +14,9 @@ namespace pelton::codec {
 // own, so no data can start a field or end the event. `name` may be empty; line breaks in it are
 // dropped.
 void AppendSseEvent(std::string_view name, std::string_view data, std::string* out);
-inline void AppendSseData(std::string_view data, std::string* out) { AppendSseEvent({}, data, out); }
+inline void AppendSseData(std::string_view data, std::string* out) {
+  AppendSseEvent({}, data, out);
+}
 // Appends a comment, which readers ignore: a sign of life. Line breaks become spaces.
 void AppendSseComment(std::string_view text, std::string* out);
 

@@ -63,7 +63,8 @@ TEST(SseParser, ReadsTheStandardsExamples) {
 }
 
 TEST(SseParser, AnyCutGivesTheSameEvents) {
-  const std::string stream = ": c\r\n\r\nevent: a\r\ndata: 1\r\ndata: 2\r\n\r\ndata: \xE2\x82\xAC\n\nid: 4\rdata: x\r\r";
+  const std::string stream =
+      ": c\r\n\r\nevent: a\r\ndata: 1\r\ndata: 2\r\n\r\ndata: \xE2\x82\xAC\n\nid: 4\rdata: x\r\r";
   const auto whole = ReadAll(stream);
   ASSERT_EQ(whole.size(), 3u);
   for (size_t piece : {1, 2, 3, 5, 7}) {

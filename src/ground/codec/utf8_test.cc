@@ -46,7 +46,8 @@ TEST(Utf8, TailOfACutCharacter) {
 }
 
 TEST(Utf8, StreamGivesTheSameTextHoweverItIsCut) {
-  const std::string text = std::string(kValid) + "\xE2\x82" + "x\xFF" + std::string(kValid) + "\xF0\x9F";
+  const std::string text =
+      std::string(kValid) + "\xE2\x82" + "x\xFF" + std::string(kValid) + "\xF0\x9F";
   const std::string whole = SanitizeUtf8(text);
   Random random(7);
   for (int round = 0; round < 200; ++round) {

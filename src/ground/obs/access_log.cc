@@ -29,8 +29,8 @@ std::string Now() {
   const std::time_t s = ms / 1'000;
   std::tm utc{};
   gmtime_r(&s, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1,
-                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1'000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1'000);
 }
 
 void Text(std::string_view key, std::string_view value, codec::JsonWriter* w) {
@@ -111,7 +111,8 @@ void AccessLog::Write(const AccessRecord& record) const {
   const std::string line = FormatAccess(record);
   if (::write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     static std::atomic<bool> told{false};
-    if (!told.exchange(true)) LogWarn("obs", "access log: a line was lost: {}", std::strerror(errno));
+    if (!told.exchange(true))
+      LogWarn("obs", "access log: a line was lost: {}", std::strerror(errno));
   }
 }
 

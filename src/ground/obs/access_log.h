@@ -10,8 +10,8 @@
 
 namespace pelton::obs {
 
-// Ids of clients are taken when they are 1 to 64 bytes of [A-Za-z0-9._-] (so that they can stand in a
-// header, a log and a file's name); others get "req-" and 128 random bits. Thread-safe.
+// Ids of clients are taken when they are 1 to 64 bytes of [A-Za-z0-9._-] (so that they can stand in
+// a header, a log and a file's name); others get "req-" and 128 random bits. Thread-safe.
 std::string ChooseRequestId(std::optional<std::string_view> offered);
 
 struct AccessRecord {
@@ -32,8 +32,8 @@ struct AccessRecord {
   int64_t completion_tokens = -1;
 };
 
-// {"time":"2026-11-23T03:40:00.123Z","id":"req-…","peer":"…","method":"POST","path":"…","status":200,
-//  "seconds":0.125,…} and a line feed. Pure but for the time.
+// {"time":"2026-11-23T03:40:00.123Z","id":"req-…","peer":"…","method":"POST","path":"…",
+//  "status":200,"seconds":0.125,…} and a line feed. Pure but for the time.
 std::string FormatAccess(const AccessRecord& record);
 
 // Thread-safe: a record is one write(2), so lines never mix. A line that cannot be written is

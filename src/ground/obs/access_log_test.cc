@@ -54,7 +54,9 @@ TEST(AccessLog, LinesOfManyThreadsStayWhole) {
     const AccessLog log = AccessLog::Open(path).value();
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) {
-      threads.emplace_back([&] { for (int i = 0; i < 500; ++i) log.Write({.id = "x", .status = 200}); });
+      threads.emplace_back([&] {
+        for (int i = 0; i < 500; ++i) log.Write({.id = "x", .status = 200});
+      });
     }
   }
   std::ifstream in(path);

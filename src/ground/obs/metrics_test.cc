@@ -91,7 +91,8 @@ TEST(Metrics, PromtoolAcceptsTheText) {
   Registry registry;
   registry.GetCounter("pelton_requests_total", "Requests \\ by\nmodel.",
                       {{"model", "quote \" slash \\ line \n é"}, {"code", "200"}}).Add(3);
-  registry.GetHistogram("pelton_ttft_seconds", "TTFT.", LatencyBounds(), {{"model", ""}}).Observe(0.2);
+  registry.GetHistogram("pelton_ttft_seconds", "TTFT.", LatencyBounds(), {{"model", ""}})
+      .Observe(0.2);
   registry.AddCounterFunction("pelton_tokens_total", "Tokens.", {}, [] { return 1e18; });
   registry.AddGauge("pelton_odd_ratio", "Odd.", {}, [] { return INFINITY; });
   const std::string path = testing::TempDir() + "pelton_metrics.txt";

@@ -48,7 +48,8 @@ Answer::~Answer() { state_->body_bytes.fetch_sub(body_.size(), std::memory_order
 
 void Answer::AppendLocked(std::string_view bytes) {
   pending_.append(bytes);
-  const size_t now = buffered_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed) + bytes.size();
+  const size_t now =
+      buffered_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed) + bytes.size();
   if (now > state_->options().write_buffer_max) was_above_.store(true, std::memory_order_relaxed);
 }
 
@@ -77,7 +78,8 @@ void Answer::StartStream(int status, const Headers& headers) {
   const std::lock_guard lock(mutex_);
   if (stage_ != Stage::kUnanswered || sink_ == nullptr) return;
   body_allowed_ = body_allowed_ && StatusHasBody(status);
-  if (shape_.http_1_0 || state_->draining.load(std::memory_order_relaxed)) shape_.keep_alive = false;
+  if (shape_.http_1_0 || state_->draining.load(std::memory_order_relaxed))
+    shape_.keep_alive = false;
   AppendLocked(WriteHead(status, headers, std::nullopt, shape_));
   stage_ = Stage::kStreaming;
   PostLocked();
@@ -155,7 +157,8 @@ Answer::Pending Answer::TakePending() {
     drop_closed = std::exchange(on_closed_, nullptr);
     drop_drained = std::exchange(on_drained_, nullptr);
   }
-  return {.bytes = std::exchange(pending_, {}), .outcome = outcome_, .keep_alive = shape_.keep_alive};
+  return {
+      .bytes = std::exchange(pending_, {}), .outcome = outcome_, .keep_alive = shape_.keep_alive};
 }
 
 void Answer::Sent(size_t bytes) {

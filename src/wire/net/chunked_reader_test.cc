@@ -13,7 +13,8 @@ struct Read {
   std::string rest;
 };
 
-Read ReadChunks(std::string_view bytes, uint64_t body_bytes_max = 1 << 20, size_t piece = SIZE_MAX) {
+Read ReadChunks(std::string_view bytes, uint64_t body_bytes_max = 1 << 20,
+                size_t piece = SIZE_MAX) {
   ChunkedReader reader;
   Read read;
   auto event = ChunkedReader::Event::kNeedMore;
@@ -44,17 +45,18 @@ TEST(ChunkedReader, ReadsChunksExtensionsAndTrailersInAnyPieces) {
 }
 
 TEST(ChunkedReader, RefusesBadSizes) {
-  for (auto bad : {"-2\r\n"sv, "+2\r\n"sv, "0x2\r\n"sv, " 2\r\n"sv, "2 \r\n"sv, "\t2\r\n"sv, "g\r\n"sv,
-                   "\r\n"sv, ";a\r\n"sv, "2\n"sv, "2\rX"sv, "2;a\nb"sv, "2;a\rb"sv, "2;\0\r\n"sv,
-                   "2.0\r\n"sv, "2,3\r\n"sv, "10000000000000000\r\n"sv, "00000000000000001\r\n"sv,
-                   "\x01\r\n"sv}) {
+  for (auto bad :
+       {"-2\r\n"sv, "+2\r\n"sv, "0x2\r\n"sv, " 2\r\n"sv, "2 \r\n"sv, "\t2\r\n"sv, "g\r\n"sv,
+        "\r\n"sv, ";a\r\n"sv, "2\n"sv, "2\rX"sv, "2;a\nb"sv, "2;a\rb"sv, "2;\0\r\n"sv, "2.0\r\n"sv,
+        "2,3\r\n"sv, "10000000000000000\r\n"sv, "00000000000000001\r\n"sv, "\x01\r\n"sv}) {
     EXPECT_EQ(ReadChunks(bad).status, 400) << testing::PrintToString(bad);
   }
   EXPECT_EQ(ReadChunks("ffffffffffffffff\r\n").status, 413);  // fits 64 bits, not the body
 }
 
 TEST(ChunkedReader, RefusesChunksThatAreNotTheirSize) {
-  for (auto bad : {"2\r\nabc\r\n"sv, "2\r\nab\n"sv, "2\r\nab\rX"sv, "2\r\nabX\r\n"sv, "1\r\na0\r\n"sv}) {
+  for (auto bad :
+       {"2\r\nabc\r\n"sv, "2\r\nab\n"sv, "2\r\nab\rX"sv, "2\r\nabX\r\n"sv, "1\r\na0\r\n"sv}) {
     EXPECT_EQ(ReadChunks(bad).status, 400) << testing::PrintToString(bad);
   }
 }
@@ -67,7 +69,9 @@ TEST(ChunkedReader, BothSidesOfTheBodyLimit) {
 }
 
 TEST(ChunkedReader, BothSidesOfTheExtensionLimits) {
-  const auto chunk = [](size_t extension) { return "1;" + std::string(extension, 'x') + "\r\na\r\n"; };
+  const auto chunk = [](size_t extension) {
+    return "1;" + std::string(extension, 'x') + "\r\na\r\n";
+  };
   EXPECT_EQ(ReadChunks(chunk(256) + "0\r\n\r\n").status, 200);
   EXPECT_EQ(ReadChunks(chunk(257)).status, 400);
   std::string many;
@@ -85,8 +89,8 @@ TEST(ChunkedReader, BothSidesOfTheTrailerLimits) {
   EXPECT_EQ(ReadChunks(trailers(8, 512)).status, 200);
   EXPECT_EQ(ReadChunks(trailers(8, 513)).status, 431);
   EXPECT_EQ(ReadChunks(trailers(9, 10)).status, 431);
-  for (auto bad : {"0\r\nX y\r\n\r\n"sv, "0\r\n X: y\r\n\r\n"sv, "0\r\nX : y\r\n\r\n"sv, "0\r\nX: y\n\r\n"sv,
-                   "0\r\n\n"sv, "0\r\nX: \0\r\n\r\n"sv}) {
+  for (auto bad : {"0\r\nX y\r\n\r\n"sv, "0\r\n X: y\r\n\r\n"sv, "0\r\nX : y\r\n\r\n"sv,
+                   "0\r\nX: y\n\r\n"sv, "0\r\n\n"sv, "0\r\nX: \0\r\n\r\n"sv}) {
     EXPECT_EQ(ReadChunks(bad).status, 400) << testing::PrintToString(bad);
   }
 }

@@ -2,6 +2,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -22,6 +24,9 @@ constexpr int kLingerMs = 2'000;                // after the last byte: let the 
 constexpr size_t kLingerBytesMax = 1 << 20;     // of the peer's that are thrown away meanwhile
 constexpr size_t kOutputKeptBytesMax = 16 << 10;  // an idle connection keeps no larger buffer
 constexpr uint64_t kBodyBytesPerSecondMin = 1'024;  // below, over one body timeout: 408
+constexpr int kProbeAfterS = 60;                // of silence; then kProbes, and the peer is gone
+constexpr int kProbeEveryS = 15;
+constexpr int kProbes = 4;
 
 constexpr int64_t kNsPerMs = 1'000'000;
 
@@ -45,6 +50,16 @@ bool IsLoopback(const asio::ip::address& address) {
   return address.is_loopback();
 }
 
+// A peer whose machine or network died sends no end of file: while an answer is being made and
+// nothing is written, only the kernel's probes tell.
+void WatchForDeadPeer(int fd) {
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &kProbeAfterS, sizeof kProbeAfterS);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &kProbeEveryS, sizeof kProbeEveryS);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &kProbes, sizeof kProbes);
+}
+
 }  // namespace
 
 Connection::Connection(ConnectionHost& host, Tcp::socket socket)
@@ -66,6 +81,7 @@ void Connection::Start() {
   peer_ = PeerText(peer);
   peer_is_loopback_ = IsLoopback(peer.address());
   socket_.set_option(Tcp::no_delay(true), ec);
+  WatchForDeadPeer(socket_.native_handle());
   // Unlike a kept-alive connection a new one owes its first request at once.
   Enter(Phase::kIdle, state_->options().header_timeout_ms);
   WatchReads();

@@ -1,5 +1,5 @@
-// One TCP connection: reads requests, hands them to the handler, writes answers, keeps time. A state
-// machine on its loop's thread; everything here is owned by that thread.
+// One TCP connection: reads requests, hands them to the handler, writes answers, keeps time. A
+// state machine on its loop's thread; everything here is owned by that thread.
 //
 //   kIdle ──first byte──► kHead ──head accepted──► kBody ──whole──► kAnswer ──written──► kIdle
 //      any ──refusal, Connection: close──► kClosing (last bytes out) ──► kLinger ──► closed

@@ -26,7 +26,8 @@ inline constexpr size_t kMethodBytesMax = 32;
 // method is a token and not too long. So that a TLS handshake or a flood is refused at its start.
 bool MayBeRequestLine(std::string_view line);
 
-// The request line without its CRLF: method, target and version are well formed, each in its limits.
+// The request line without its CRLF: method, target and version are well formed, each in its
+// limits.
 std::optional<Refusal> CheckRequestLine(std::string_view line, size_t target_bytes_max);
 
 // `bytes` is a whole head with its empty line, each line of which has passed CheckRequestLine or

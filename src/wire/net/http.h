@@ -19,7 +19,9 @@ namespace pelton::net {
 // Names are compared without case; order and duplicates are kept.
 class Headers {
  public:
-  void Add(std::string name, std::string value) { fields_.emplace_back(std::move(name), std::move(value)); }
+  void Add(std::string name, std::string value) {
+    fields_.emplace_back(std::move(name), std::move(value));
+  }
   // The first field of that name; nothing when there is none.
   std::optional<std::string_view> Find(std::string_view name) const;
   size_t Count(std::string_view name) const;
@@ -55,7 +57,8 @@ class Exchange {
   virtual const RequestHead& head() const = 0;
   virtual const std::string& body() const = 0;   // whole, already bounded
 
-  // Exactly one of Respond or StartStream … Finish. An Exchange destroyed without either answers 500.
+  // Exactly one of Respond or StartStream … Finish. An Exchange destroyed without either answers
+  // 500.
   virtual void Respond(Response response) = 0;
   virtual void StartStream(int status, Headers headers) = 0;  // chunked; no body after HEAD
   virtual void Write(std::string data) = 0;

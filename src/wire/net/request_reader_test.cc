@@ -30,7 +30,8 @@ Read ReadAll(std::string_view bytes, const ReaderLimits& limits = {}, size_t pie
       if (event == RequestReader::Event::kHead) {
         reader.StartBody(body_bytes_max);
       } else if (event == RequestReader::Event::kRequest) {
-        read.requests.push_back(reader.head().method + " " + reader.head().path + " " + reader.body());
+        read.requests.push_back(reader.head().method + " " + reader.head().path + " " +
+                                reader.body());
         reader.Reset();
         if (part.empty()) break;
       } else {
@@ -55,11 +56,13 @@ TEST(RequestReader, AnyPiecesGiveTheSameRequests) {
   const std::string bytes =
       "GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n"
       "\r\nPOST /b HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
-      "POST /c HTTP/1.1\r\nHost:h\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\n"
+      "POST /c HTTP/1.1\r\nHost:h\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0\r\nT: "
+      "x\r\n\r\n"
       "DELETE /d HTTP/1.0\r\n\r\n";
   const std::vector<std::string> expected{"GET /a ", "POST /b hello", "POST /c abc", "DELETE /d "};
   EXPECT_EQ(ReadAll(bytes).requests, expected);
-  for (size_t piece = 1; piece < 40; ++piece) EXPECT_EQ(ReadAll(bytes, {}, piece).requests, expected);
+  for (size_t piece = 1; piece < 40; ++piece)
+    EXPECT_EQ(ReadAll(bytes, {}, piece).requests, expected);
   Random random(5);
   for (int i = 0; i < 200; ++i) {
     EXPECT_EQ(ReadAll(bytes, {}, 1 + random.Below(bytes.size())).requests, expected);
@@ -69,7 +72,8 @@ TEST(RequestReader, AnyPiecesGiveTheSameRequests) {
 TEST(RequestReader, FillsTheHead) {
   RequestReader reader{ReaderLimits{}};
   std::string_view bytes =
-      "POST /v1/x%41?q=1 HTTP/1.1\r\nHost: example.com:80\r\nAccept:  a , b \r\nx-a: 1\r\nX-A: 2\r\n"
+      "POST /v1/x%41?q=1 HTTP/1.1\r\nHost: example.com:80\r\nAccept:  a , b \r\nx-a: 1\r\nX-A: "
+      "2\r\n"
       "Content-Length: 3\r\nExpect: 100-Continue\r\n\r\nabc"sv;
   ASSERT_EQ(reader.Next(&bytes), RequestReader::Event::kHead);
   const RequestHead& head = reader.head();
@@ -86,12 +90,12 @@ TEST(RequestReader, FillsTheHead) {
 }
 
 TEST(RequestReader, RefusesBadRequestLines) {
-  for (auto bad :
-       {"GET\r\n"sv, "GET /\r\n"sv, "GET / HTTP/1.1 x\r\n"sv, "GET  / HTTP/1.1\r\n"sv, " GET / HTTP/1.1\r\n"sv,
-        "GET\t/ HTTP/1.1\r\n"sv, "GET / HTTP/1.1\n"sv, "GET / http/1.1\r\n"sv, "GET / HTTP/1.11\r\n"sv,
-        "GET / HTTP/x.1\r\n"sv, "G@T / HTTP/1.1\r\n"sv, "GET /\0 HTTP/1.1\r\n\r\n"sv, "\r\n\r\nGET"sv,
-        "\nGET"sv, "GET / HTTP/1.1\r\r\n"sv, "{\"a\":1}\r\n"sv, "\x16\x03\x01\x02\x00\x01\r\n"sv,
-        "CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n"sv}) {
+  for (auto bad : {"GET\r\n"sv, "GET /\r\n"sv, "GET / HTTP/1.1 x\r\n"sv, "GET  / HTTP/1.1\r\n"sv,
+                   " GET / HTTP/1.1\r\n"sv, "GET\t/ HTTP/1.1\r\n"sv, "GET / HTTP/1.1\n"sv,
+                   "GET / http/1.1\r\n"sv, "GET / HTTP/1.11\r\n"sv, "GET / HTTP/x.1\r\n"sv,
+                   "G@T / HTTP/1.1\r\n"sv, "GET /\0 HTTP/1.1\r\n\r\n"sv, "\r\n\r\nGET"sv, "\nGET"sv,
+                   "GET / HTTP/1.1\r\r\n"sv, "{\"a\":1}\r\n"sv, "\x16\x03\x01\x02\x00\x01\r\n"sv,
+                   "CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n"sv}) {
     EXPECT_EQ(StatusOf(bad), 400) << testing::PrintToString(bad);
   }
   EXPECT_EQ(StatusOf("GET / HTTP/2.0\r\n"), 505);
@@ -101,9 +105,9 @@ TEST(RequestReader, RefusesBadRequestLines) {
 }
 
 TEST(RequestReader, RefusesBadFieldLines) {
-  for (auto bad : {"X : a"sv, "X\t: a"sv, " X: a"sv, "\tX: a"sv, "X"sv, ": a"sv, "X Y: a"sv, "X: a\rb"sv,
-                   "X: a\0b"sv, "X: a\x01"sv, "X: \x7F"sv, "X(: a"sv, "X\x80: a"sv, "A: b\r\n c: d"sv,
-                   "A: b\r\n\tc"sv, "X: a\nY: b"sv}) {
+  for (auto bad : {"X : a"sv, "X\t: a"sv, " X: a"sv, "\tX: a"sv, "X"sv, ": a"sv, "X Y: a"sv,
+                   "X: a\rb"sv, "X: a\0b"sv, "X: a\x01"sv, "X: \x7F"sv, "X(: a"sv, "X\x80: a"sv,
+                   "A: b\r\n c: d"sv, "A: b\r\n\tc"sv, "X: a\nY: b"sv}) {
     EXPECT_EQ(StatusOf(WithHeader(bad)), 400) << testing::PrintToString(bad);
   }
   EXPECT_EQ(StatusOf(WithHeader("X: \xC3\xA9\x80 tab\there")), 0);
@@ -111,17 +115,34 @@ TEST(RequestReader, RefusesBadFieldLines) {
 }
 
 TEST(RequestReader, RefusesDoubtfulFraming) {
-  for (auto bad :
-       {"Content-Length: 1\r\nTransfer-Encoding: chunked"sv, "Transfer-Encoding: chunked\r\nContent-Length: 1"sv,
-        "Content-Length: 1\r\nContent-Length: 2"sv, "Content-Length: 1\r\nContent-Length: 1"sv,
-        "Content-Length: 1, 1"sv, "Content-Length: -1"sv, "Content-Length: +1"sv, "Content-Length: 0x1"sv,
-        "Content-Length: 1 1"sv, "Content-Length:"sv, "Content-Length: 1e3"sv, "Content-Length: 1."sv,
-        "Content-Length: 18446744073709551616"sv, "Content-Length: 99999999999999999999999"sv,
-        "Transfer-Encoding: gzip"sv, "Transfer-Encoding: gzip, chunked"sv, "Transfer-Encoding: chunked, gzip"sv,
-        "Transfer-Encoding: chunked, chunked"sv, "Transfer-Encoding: xchunked"sv, "Transfer-Encoding: \"chunked\""sv,
-        "Transfer-Encoding: identity"sv, "Transfer-Encoding:"sv, "Transfer-Encoding: chunked;q=1"sv,
-        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"sv, "Transfer-Encoding : chunked"sv,
-        "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"sv, "Transfer-Encoding: \x0B" "chunked"sv}) {
+  for (auto bad : {"Content-Length: 1\r\nTransfer-Encoding: chunked"sv,
+                   "Transfer-Encoding: chunked\r\nContent-Length: 1"sv,
+                   "Content-Length: 1\r\nContent-Length: 2"sv,
+                   "Content-Length: 1\r\nContent-Length: 1"sv,
+                   "Content-Length: 1, 1"sv,
+                   "Content-Length: -1"sv,
+                   "Content-Length: +1"sv,
+                   "Content-Length: 0x1"sv,
+                   "Content-Length: 1 1"sv,
+                   "Content-Length:"sv,
+                   "Content-Length: 1e3"sv,
+                   "Content-Length: 1."sv,
+                   "Content-Length: 18446744073709551616"sv,
+                   "Content-Length: 99999999999999999999999"sv,
+                   "Transfer-Encoding: gzip"sv,
+                   "Transfer-Encoding: gzip, chunked"sv,
+                   "Transfer-Encoding: chunked, gzip"sv,
+                   "Transfer-Encoding: chunked, chunked"sv,
+                   "Transfer-Encoding: xchunked"sv,
+                   "Transfer-Encoding: \"chunked\""sv,
+                   "Transfer-Encoding: identity"sv,
+                   "Transfer-Encoding:"sv,
+                   "Transfer-Encoding: chunked;q=1"sv,
+                   "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"sv,
+                   "Transfer-Encoding : chunked"sv,
+                   "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked"sv,
+                   "Transfer-Encoding: \x0B"
+                   "chunked"sv}) {
     EXPECT_EQ(StatusOf(WithHeader(bad)), 400) << testing::PrintToString(bad);
   }
   EXPECT_EQ(StatusOf("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400);
@@ -189,7 +210,9 @@ TEST(RequestReader, BothSidesOfTheBodyLimit) {
   };
   EXPECT_EQ(ReadAll(body(10), {}, 1, 10).requests.size(), 1u);
   EXPECT_EQ(ReadAll(body(11), {}, 1, 10).status, 413);
-  EXPECT_EQ(ReadAll("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\n").status, 413);
+  EXPECT_EQ(
+      ReadAll("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\n").status,
+      413);
 }
 
 TEST(RequestReader, ABodyOfGetIsNeverReadAsTheNextRequest) {

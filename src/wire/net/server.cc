@@ -1,5 +1,6 @@
 // The listener and the io loops. One acceptor (so that a busy port is an error, which SO_REUSEPORT
 // would hide) deals connections out to N loops in turn; each loop is one io_context and one thread.
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -155,8 +156,9 @@ class AsioServer final : public HttpServer {
     }
     error_code ec;
     Tcp::resolver resolver(loops_[0]->io());
-    const auto found = resolver.resolve(options.host, std::to_string(options.port),
-                                        Tcp::resolver::passive | Tcp::resolver::numeric_service, ec);
+    const auto found =
+        resolver.resolve(options.host, std::to_string(options.port),
+                         Tcp::resolver::passive | Tcp::resolver::numeric_service, ec);
     if (ec || found.empty()) return failed("resolve", ec);
     const Tcp::endpoint endpoint = found.begin()->endpoint();
     acceptor_->open(endpoint.protocol(), ec);
@@ -191,7 +193,7 @@ class AsioServer final : public HttpServer {
     if (state_->draining.exchange(true)) return;
     // Done when this returns: nobody can connect any more, so a restart can take the port.
     std::promise<void> closed;
-    asio::post(loops_[0]->io(), [&] {
+    asio::dispatch(loops_[0]->io(), [&] {  // at once when called on that very thread
       error_code ec;
       acceptor_->close(ec);
       retry_->cancel();

@@ -11,7 +11,8 @@ struct Parsed {
   std::string query;
 };
 
-Parsed Parse(std::string_view target, std::string_view host = "h", std::string_view method = "GET") {
+Parsed Parse(std::string_view target, std::string_view host = "h",
+             std::string_view method = "GET") {
   Target out;
   const auto refusal = ParseTarget(method, target, host, &out);
   if (refusal) return {.status = refusal->status, .path = "", .query = ""};
@@ -31,10 +32,12 @@ TEST(Target, DecodesThePathOnceAndLeavesTheQuery) {
 
 TEST(Target, RefusesPathsThatTwoReadersCouldReadDifferently) {
   for (const char* bad :
-       {"//", "//a", "/a//b", "/./a", "/a/.", "/a/./b", "/../a", "/a/..", "/a/../b", "/%2e%2e/a",
-        "/a/%2E", "/a%2f%2fb", "/a%2f..%2fb", "/a\\b", "/a%5Cb", "/a%00", "/a%0d%0a", "/a%7f", "/a#b",
-        "/a%", "/a%4", "/a%zz", "/a%C0%AF", "/a%ff", "/a\"b", "/a<b", "a", "", "v1/models", "*",
-        "/a\x80", "/a\tb", "javascript:x", "ftp://h/a", "http:/h/a", "h:80"}) {
+       {"//",        "//a",      "/a//b",     "/./a",   "/a/.",         "/a/./b",      "/../a",
+        "/a/..",     "/a/../b",  "/%2e%2e/a", "/a/%2E", "/a%2f%2fb",    "/a%2f..%2fb", "/a\\b",
+        "/a%5Cb",    "/a%00",    "/a%0d%0a",  "/a%7f",  "/a#b",         "/a%",         "/a%4",
+        "/a%zz",     "/a%C0%AF", "/a%ff",     "/a\"b",  "/a<b",         "a",           "",
+        "v1/models", "*",        "/a\x80",    "/a\tb",  "javascript:x", "ftp://h/a",   "http:/h/a",
+        "h:80"}) {
     EXPECT_EQ(Parse(bad).status, 400) << bad;
   }
 }
@@ -47,8 +50,8 @@ TEST(Target, AbsoluteFormMustNameTheHostOfTheHostField) {
   EXPECT_EQ(Parse("http://h").path, "/");
   EXPECT_EQ(Parse("http://h?q").path, "/");
   EXPECT_EQ(Parse("http://h?q").query, "q");
-  for (const char* bad : {"http://other/a", "http://h:1/a", "http://h@evil/a", "http:///a", "http://",
-                          "http://h\\@x/a", "http://h//a", "http://h/../a"}) {
+  for (const char* bad : {"http://other/a", "http://h:1/a", "http://h@evil/a", "http:///a",
+                          "http://", "http://h\\@x/a", "http://h//a", "http://h/../a"}) {
     EXPECT_EQ(Parse(bad).status, 400) << bad;
   }
 }
@@ -59,13 +62,14 @@ TEST(Target, AsteriskIsForOptions) {
 }
 
 TEST(Host, TakesNamesAddressesAndPorts) {
-  for (const char* good : {"a", "localhost:8080", "example.com", "127.0.0.1:1", "[::1]", "[::1]:65535",
-                           "[fe80::1:2.3.4.5]:0", "xn--e1afmkfd", "a_b", "h:", "[::1]:"}) {
+  for (const char* good :
+       {"a", "localhost:8080", "example.com", "127.0.0.1:1", "[::1]", "[::1]:65535",
+        "[fe80::1:2.3.4.5]:0", "xn--e1afmkfd", "a_b", "h:", "[::1]:"}) {
     EXPECT_TRUE(ValidHost(good)) << good;
   }
-  for (const char* bad :
-       {"", "a/b", "a?b", "a#b", "a@b", "a\\b", "a b", "a:b", "a:65536", "a:-1", "a:1:2", "a:000001",
-        ":80", "[::1", "[]", "[::1]x", "[g::1]", "a%41", "a\"", "a<", "é"}) {
+  for (const char* bad : {"",    "a/b",     "a?b",    "a#b",   "a@b",      "a\\b", "a b",
+                          "a:b", "a:65536", "a:-1",   "a:1:2", "a:000001", ":80",  "[::1",
+                          "[]",  "[::1]x",  "[g::1]", "a%41",  "a\"",      "a<",   "é"}) {
     EXPECT_FALSE(ValidHost(bad)) << bad;
   }
 }
