@@ -125,52 +125,60 @@ double TotalWeight(std::span<const Candidate> candidates) {
   return total;
 }
 
-void KeepTopP(double total, double top_p, std::vector<Candidate>* candidates) {
-  // Halves towards the cut instead of sorting: each round is linear in what is left.
-  constexpr size_t kSortBelow = 64;
-  const double target = top_p * total;
-  double kept = 0.;
-  size_t low = 0;
-  size_t high = candidates->size();
-  const auto at = [&](size_t i) { return candidates->begin() + static_cast<std::ptrdiff_t>(i); };
-  while (high - low > kSortBelow) {
-    const size_t middle = low + (high - low) / 2;
-    std::nth_element(at(low), at(middle), at(high), Better);
-    const double upper = TotalWeight(std::span(*candidates).subspan(low, middle - low));
-    if (kept + upper >= target) {
-      high = middle;
-    } else {
-      kept += upper;
-      low = middle;
-    }
-  }
-  std::sort(at(low), at(high), Better);
-  size_t cut = low;
-  while (cut < high && (kept < target || cut == 0)) kept += (*candidates)[cut++].weight;
-  candidates->resize(cut);
-}
+namespace {
 
-void KeepTypical(double typical_p, std::vector<Candidate>* candidates) {
-  // p = weight / total; information -ln p = ln total - value; entropy its mean.
-  const double total = TotalWeight(*candidates);
-  const double log_total = std::log(total);
-  double mean_value = 0.;
-  for (const Candidate& c : *candidates) mean_value += c.weight * c.value;
-  const double entropy = log_total - mean_value / total;
-  const auto distance = [&](const Candidate& c) {
-    return std::abs(log_total - static_cast<double>(c.value) - entropy);
+// Keeps the fewest candidates of lowest key (≥ 0; ties by lower id) whose weight reaches `target`; at
+// least one. Sorts only the bin of keys that the cut falls into.
+template <typename Key>
+void KeepMass(double target, Key key, std::vector<Candidate>* candidates) {
+  constexpr int kBins = 4096;
+  constexpr double kBinsANat = 64.;
+  const auto bin_of = [&](const Candidate& c) {
+    return static_cast<int>(std::min(key(c) * kBinsANat, kBins - 1.));
   };
-  std::sort(candidates->begin(), candidates->end(), [&](const Candidate& a, const Candidate& b) {
-    const double da = distance(a);
-    const double db = distance(b);
-    return da < db || (da == db && a.id < b.id);
-  });
+  const auto before = [&](const Candidate& a, const Candidate& b) {
+    const double key_a = key(a);
+    const double key_b = key(b);
+    return key_a < key_b || (key_a == key_b && a.id < b.id);
+  };
+  double weights[kBins] = {};
+  for (const Candidate& c : *candidates) weights[bin_of(c)] += c.weight;
   double kept = 0.;
-  size_t cut = 0;
-  while (cut < candidates->size() && (kept < typical_p * total || cut == 0)) {
+  int cut_bin = 0;
+  while (cut_bin < kBins - 1 && kept + weights[cut_bin] < target) kept += weights[cut_bin++];
+  std::erase_if(*candidates, [&](const Candidate& c) { return bin_of(c) > cut_bin; });
+  const auto cut_begin = std::partition(candidates->begin(), candidates->end(),
+                                        [&](const Candidate& c) { return bin_of(c) < cut_bin; });
+  std::sort(cut_begin, candidates->end(), before);
+  auto cut = static_cast<size_t>(cut_begin - candidates->begin());
+  while (cut < candidates->size() && (kept < target || cut == 0)) {
     kept += (*candidates)[cut++].weight;
   }
   candidates->resize(cut);
+}
+
+}  // namespace
+
+void KeepTopP(double total, double top_p, std::vector<Candidate>* candidates) {
+  float best = candidates->front().value;
+  for (const Candidate& c : *candidates) best = std::max(best, c.value);
+  const auto below_best = [best](const Candidate& c) {
+    return static_cast<double>(best) - static_cast<double>(c.value);
+  };
+  KeepMass(top_p * total, below_best, candidates);
+}
+
+void KeepTypical(double typical_p, std::vector<Candidate>* candidates) {
+  // p = weight / total; information -ln p = ln total - value; entropy its mean. So the distance of
+  // a token's information from the entropy is that of its value from the mean value.
+  const double total = TotalWeight(*candidates);
+  double mean_value = 0.;
+  for (const Candidate& c : *candidates) mean_value += c.weight * c.value;
+  mean_value /= total;
+  const auto distance = [mean_value](const Candidate& c) {
+    return std::abs(static_cast<double>(c.value) - mean_value);
+  };
+  KeepMass(typical_p * total, distance, candidates);
 }
 
 void KeepMinP(double min_p, std::vector<Candidate>* candidates) {

@@ -111,6 +111,31 @@ TEST(KeepTypical, KeepsTheTokensNearestTheEntropy) {
   EXPECT_FALSE(Ids(kept).contains(0));
 }
 
+TEST(KeepTypical, EqualsAFullSortByDistanceFromTheEntropy) {
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const auto values = RandomValues(seed, 1 + static_cast<int>(Mix64(seed) % 700), 9.f);
+    auto sorted = AllSorted(values);
+    const double total = TotalWeight(sorted);
+    double entropy = 0.;
+    for (const Candidate& c : sorted) entropy -= c.weight / total * std::log(c.weight / total);
+    const auto distance = [&](const Candidate& c) {
+      return std::abs(-std::log(c.weight / total) - entropy);
+    };
+    std::sort(sorted.begin(), sorted.end(), [&](const Candidate& a, const Candidate& b) {
+      return distance(a) < distance(b) - 1e-9 ||
+             (std::abs(distance(a) - distance(b)) <= 1e-9 && a.id < b.id);
+    });
+    const double typical_p = 0.02 + 0.96 * UniformAt(seed, 2);
+    double mass = 0.;
+    size_t want = 0;
+    while (mass < typical_p * total) mass += sorted[want++].weight;
+    if (std::abs(mass - sorted[want - 1].weight - typical_p * total) < 1e-12 * total) continue;
+    auto kept = AllSorted(values);
+    KeepTypical(typical_p, &kept);
+    ASSERT_EQ(Ids(kept), Ids({sorted.data(), want})) << seed;
+  }
+}
+
 TEST(KeepMinP, CutsRelativeToTheBest) {
   std::vector<Candidate> c = {{0.f, 4, 1.}, {0, 2, .5}, {0, 3, .1}, {0, 1, .099}};
   KeepMinP(0.1, &c);

@@ -19,6 +19,10 @@ namespace {
 constexpr float kLogitMax = 1e29f;
 constexpr float kBannedLogit = -1e30f;
 
+// Scaled values below this weigh nothing: e^-40 of the best token's weight, so that even a million of
+// them stay below the rounding of top_p and typical_p, which are floats.
+constexpr float kNegligible = -40.f;
+
 float Clamped(float logit) { return std::clamp(logit, -kLogitMax, kLogitMax); }
 
 Status InRange(const char* name, float value, float low, bool low_open, float high) {
@@ -186,12 +190,12 @@ int32_t Sampler::DrawToken(std::span<float> logits) {
 void Sampler::CollectCandidates(std::span<const float> scaled) {
   SumRuns(scaled, table_, &runs_);
   if (params_.typical_p < 1.f) {
-    CollectAbove(scaled, runs_, -kLogitMax, &candidates_);
+    CollectAbove(scaled, runs_, kNegligible, &candidates_);
     KeepTypical(params_.typical_p, &candidates_);
     if (params_.top_p < 1.f) KeepTopP(TotalWeight(candidates_), params_.top_p, &candidates_);
   } else if (params_.top_p < 1.f) {
     // e^-6 of the best token's weight usually holds all that top_p wants; deeper only when not.
-    constexpr float kFloors[] = {-6.f, -14.f, -40.f, -800.f};  // exp(-800) is 0 in a double
+    constexpr float kFloors[] = {-6.f, -14.f, kNegligible};
     for (const float floor : kFloors) {
       CollectAbove(scaled, runs_, floor, &candidates_);
       if (TotalWeight(candidates_) >= params_.top_p * runs_.total) break;

@@ -65,8 +65,7 @@ class Sampler {
 
   // `logits` [vocab] may be changed. `banned`: ids that must not be drawn (ignore_eos), may be empty.
   // Token -1, and no draw is counted, when a logit is not finite or every id is banned. Greedy costs
-  // a check for finite numbers and an argmax; a small top_k one pass; nothing sorts the vocabulary
-  // but typical_p without top_k.
+  // a check for finite numbers and an argmax; a small top_k one pass; nothing sorts the vocabulary.
   Sample Draw(std::span<float> logits, std::span<const int32_t> banned);
 
   const SamplingParams& params() const { return params_; }

@@ -335,6 +335,7 @@ TEST(Sampler, PrintsItsCostAtAVocabularyOf262144) {
       {"top_k 40", {.top_k = 40, .seed = 1}},
       {"top_p 0.95", {.top_p = .95f, .seed = 1}},
       {"min_p 0.05", {.min_p = .05f, .seed = 1}},
+      {"typical 0.9", {.typical_p = .9f, .seed = 1}},
       {"logprobs 20", {.temperature = 0.f, .top_logprobs = 20}},
   };
   const kernels::KernelTable& table = *kernels::ChooseTable(UsableCpuFeatures(), "");
