@@ -235,10 +235,10 @@ Result<const Tensor*> ModelFile::Require(std::string_view name,
   const Tensor* tensor = Find(name);
   const std::string shown = ShownName(name);
   if (tensor == nullptr) {
-    return NotFound(fmt::format("{}: tensor {} is missing", path_, shown)).WithParam(shown);
+    return NotFound(fmt::format("tensor {} is missing", shown)).WithParam(shown);
   }
   if (!std::ranges::equal(tensor->shape, shape)) {
-    return InvalidArgument(fmt::format("{}: tensor {} has shape [{}], not [{}]", path_, shown,
+    return InvalidArgument(fmt::format("tensor {} has shape [{}], not [{}]", shown,
                                        fmt::join(tensor->shape, ", "), fmt::join(shape, ", ")))
         .WithParam(shown);
   }

@@ -75,7 +75,8 @@ class ModelFile {  // immutable after opening; thread-safe
   const Metadata& metadata() const { return metadata_; }
   const std::vector<Tensor>& tensors() const { return tensors_; }
   const Tensor* Find(std::string_view name) const;
-  // The tensor with exactly this shape, or an error naming it and both shapes.
+  // The tensor with exactly this shape, or an error naming it and both shapes (not the file: as
+  // with Metadata, the caller knows it).
   Result<const Tensor*> Require(std::string_view name, std::span<const int64_t> shape) const;
 
   uint64_t total_bytes() const;  // of all shards

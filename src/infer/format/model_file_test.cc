@@ -64,8 +64,7 @@ TEST(ModelFile, RequireNamesTensorAndBothShapes) {
   ASSERT_TRUE(model.ok());
   EXPECT_TRUE((*model)->Require("w", std::vector<int64_t>{4, 8}).ok());
   const auto wrong = (*model)->Require("w", std::vector<int64_t>{8, 4});
-  EXPECT_EQ(wrong.status().message(),
-            (folder / "m.gguf") + ": tensor w has shape [4, 8], not [8, 4]");
+  EXPECT_EQ(wrong.status().message(), "tensor w has shape [4, 8], not [8, 4]");
   EXPECT_EQ((*model)->Require("v", std::vector<int64_t>{1}).status().code(), StatusCode::kNotFound);
 }
 
