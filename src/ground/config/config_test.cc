@@ -88,6 +88,7 @@ TEST(CommandLine, ChecksRangesOnBothSides) {
   Options o;
   EXPECT_TRUE(Fill(o, {"--port", "0"}).ok());
   EXPECT_TRUE(Fill(o, {"--port", "65535"}).ok());
+  EXPECT_EQ(internal::NumberText(1 << 30), "1073741824");
   EXPECT_EQ(Fill(o, {"--port", "65536"}).status().message(), "--port must be at most 65535");
   EXPECT_EQ(Fill(o, {"--port", "-1"}).status().message(), "--port must be at least 0");
   EXPECT_EQ(Fill(o, {"--port", "8x"}).status().message(), "--port must be a whole number");
@@ -117,6 +118,26 @@ TEST(CommandLine, FlagBeatsVariableBeatsFileBeatsDefault) {
   EXPECT_NE(parsed->warnings[0].find("PELTON_PROT"), std::string::npos);
   EXPECT_NE(parsed->warnings[0].find("PELTON_PORT"), std::string::npos);
   std::remove(path.c_str());
+}
+
+struct FileOnly {
+  std::vector<Entry> models;
+  template <typename V>
+  void Fields(V& v) {
+    v.Field("models", models, {.help = "Models.", .yaml_only = true});
+  }
+};
+
+TEST(CommandLine, AFileOnlyOptionHasNoFlagAndNoVariable) {
+  FileOnly o;
+  Binder binder;
+  o.Fields(binder);
+  const std::vector<std::string> words = {"--models", "a=b"};
+  EXPECT_EQ(FillFields(binder.fields(), {.words = words, .environment = {}, .other_variables = {}}, 0)
+                .status().message(),
+            "unknown option --models");
+  EXPECT_TRUE(FillFromYaml(binder.fields(), "models: [a=b, {name: c}]").ok());
+  EXPECT_EQ(o.models.size(), 2u);
 }
 
 TEST(Yaml, SaysLineAndNearestKey) {

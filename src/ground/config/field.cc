@@ -56,7 +56,10 @@ Result<int64_t> ParseInteger(std::string_view word) {
   return value;
 }
 
-std::string NumberText(double value) { return fmt::format("{:g}", value); }
+std::string NumberText(double value) {
+  if (value == std::floor(value) && std::fabs(value) < 1e15) return fmt::format("{:.0f}", value);
+  return fmt::format("{:g}", value);
+}
 
 Status CheckRange(double value, const FieldSpec& spec) {
   if (value < spec.min) return InvalidArgument("must be at least " + NumberText(spec.min));

@@ -168,7 +168,7 @@ class Binder {
     f.repeatable = true;
     f.clear = [&target] { target.clear(); };
     if constexpr (!HasFields<T> || FromWord<T>) {
-      f.set_word = [&target, spec = f.spec](std::string_view w) -> Status {
+      if (!f.spec.yaml_only) f.set_word = [&target, spec = f.spec](std::string_view w) -> Status {
         T value{};
         RETURN_IF_ERROR(internal::ParseInto(w, spec, &value));
         target.push_back(std::move(value));
@@ -182,13 +182,15 @@ class Binder {
       f.members = std::move(members.fields_);
       f.set_node = [&target](const Node& node) { return FillObjects(target, node); };
     } else {
-      f.set_node = [&target, set = f.set_word](const Node& node) -> Status {
+      f.set_node = [&target, spec = f.spec](const Node& node) -> Status {
         if (node.kind != Node::Kind::kList) return InvalidArgument("must be a list");
         target.clear();
         for (const Node& item : node.items) {
           auto word = internal::ScalarOf(item);
           if (!word.ok()) return word.status();
-          RETURN_IF_ERROR(set(*word));
+          T value{};
+          RETURN_IF_ERROR(internal::ParseInto(*word, spec, &value));
+          target.push_back(std::move(value));
         }
         return OkStatus();
       };

@@ -20,9 +20,11 @@ std::string ValueName(const Field& f) {
 std::string Range(const Field& f) {
   const bool low = std::isfinite(f.spec.min);
   const bool high = std::isfinite(f.spec.max);
-  if (low && high) return fmt::format("{:g} to {:g}", f.spec.min, f.spec.max);
-  if (low) return fmt::format("at least {:g}", f.spec.min);
-  if (high) return fmt::format("at most {:g}", f.spec.max);
+  const std::string least = internal::NumberText(f.spec.min);
+  const std::string most = internal::NumberText(f.spec.max);
+  if (low && high) return fmt::format("{} to {}", least, most);
+  if (low) return "at least " + least;
+  if (high) return "at most " + most;
   return "";
 }
 
@@ -96,8 +98,8 @@ std::string SchemaOf(const Field& f) {
     inner = SchemaOf(f.members);
   } else {
     inner = fmt::format("\"type\": \"{}\"", type == "object" ? "string" : type);
-    if (std::isfinite(f.spec.min)) inner += fmt::format(", \"minimum\": {:g}", f.spec.min);
-    if (std::isfinite(f.spec.max)) inner += fmt::format(", \"maximum\": {:g}", f.spec.max);
+    if (std::isfinite(f.spec.min)) inner += ", \"minimum\": " + internal::NumberText(f.spec.min);
+    if (std::isfinite(f.spec.max)) inner += ", \"maximum\": " + internal::NumberText(f.spec.max);
     if (!f.spec.choices.empty()) {
       inner += fmt::format(", \"enum\": [\"{}\"]", fmt::join(f.spec.choices, "\", \""));
     }
