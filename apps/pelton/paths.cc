@@ -95,11 +95,11 @@ Result<std::string> ResolveModel(const std::string& word, const std::string& sta
     if (const std::string path = DefaultModel(); !path.empty()) return path;
   }
   const std::string there =
-      pulled.empty() ? "none is pulled yet" : fmt::format("pulled are:\n  {}", fmt::join(pulled, "\n  "));
+      pulled.empty() ? "none is pulled yet" : fmt::format("pulled are: {}", fmt::join(pulled, ", "));
   if (fits.size() > 1) {
     return FailedPrecondition(fmt::format("several models fit '{}'; {}", word, there));
   }
-  return NotFound(fmt::format("no model{} here; {}\nget one: pelton pull org/name:Q4_K_M, or give a "
+  return NotFound(fmt::format("no model{} here; {}. Get one: pelton pull ORG/NAME:Q4_K_M, or give a "
                               ".gguf file", word.empty() ? "" : " '" + word + "'", there));
 }
 
