@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 
 #include "base/assert.h"
 #include "base/checked.h"
@@ -146,6 +145,7 @@ void Decoder::Forward(const BatchView& batch, kv::KvStorage& kv, nn::Team& team,
   CHECK(logits.size() >= batch.logit_rows.size() * static_cast<size_t>(hyper_.vocab),
         "logits are smaller than logit_rows x vocab");
   rows_ = static_cast<int>(batch.tokens.size());
+  logit_rows_ = batch.logit_rows;
   kv_ = &kv;
   team_ = &team;
   spans_.clear();
@@ -155,7 +155,7 @@ void Decoder::Forward(const BatchView& batch, kv::KvStorage& kv, nn::Team& team,
   }
   Embed(batch.tokens);
   for (int layer = 0; layer < hyper_.layers; ++layer) RunLayer(layer);
-  if (!batch.logit_rows.empty()) ComputeLogits(batch.logit_rows, logits);
+  if (rows_ > 0) ComputeLogits(logits);
 }
 
 void Decoder::Embed(std::span<const int32_t> tokens) {
@@ -205,18 +205,49 @@ void Decoder::Attend(int layer, int window, float scale) {
   const nn::KvLayer kv_layer{.base = kv_->Layer(layer), .block_bytes = kv_->block_bytes(),
                              .kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim};
   nn::WriteKvRows(*table_, *team_, spans_, k_, v_, hyper_.kv_width(), kv_layer);
+  if (layer == hyper_.layers - 1) KeepLogitRows();
+  if (rows_ == 0) return;
   const nn::AttentionShape shape{.heads = hyper_.heads, .window = window, .scale = scale};
   nn::AttentionRows(*table_, *team_, spans_, shape, q_, hyper_.q_width(), kv_layer, a_,
                     hyper_.q_width());
 }
 
+// Moves the rows of x and q that logit_rows_ names to the front; spans_ then describes them.
+void Decoder::KeepLogitRows() {
+  kept_spans_.clear();
+  const int64_t dim = hyper_.dim, q_width = hyper_.q_width();
+  auto span = spans_.begin();
+  for (size_t i = 0; i < logit_rows_.size(); ++i) {  // ascending, so that a row moves down or stays
+    const int row = logit_rows_[i];
+    while (row >= span->row_begin + span->rows) ++span;
+    const int kept = static_cast<int>(i);
+    if (row != kept) {
+      std::copy_n(x_ + row * dim, dim, x_ + kept * dim);
+      std::copy_n(q_ + row * q_width, q_width, q_ + kept * q_width);
+    }
+    const int position = span->position + row - span->row_begin;
+    nn::RowSpan* last = kept_spans_.empty() ? nullptr : &kept_spans_.back();
+    if (last != nullptr && last->block_table == span->block_table &&
+        last->position + last->rows == position) {
+      ++last->rows;
+    } else {
+      kept_spans_.push_back({.row_begin = kept, .rows = 1, .position = position,
+                             .block_table = span->block_table});
+    }
+  }
+  spans_.swap(kept_spans_);
+  rows_ = static_cast<int>(logit_rows_.size());
+}
+
 void Decoder::ProjectOut(const nn::Linear& o) {
+  if (rows_ == 0) return;
   activations_.Load(*team_, a_, hyper_.q_width(), rows_, hyper_.q_width());
   const std::array<nn::Product, 1> products = {{{&o, h_, hyper_.dim}}};
   nn::Multiply(*team_, activations_, products);
 }
 
 void Decoder::FeedForward(const DecoderLayer& layer, nn::Gate gate) {
+  if (rows_ == 0) return;
   activations_.Load(*team_, h_, hyper_.dim, rows_, hyper_.dim);
   const std::array<nn::Product, 2> wide = {{{&layer.gate, gate_, hyper_.feed_forward},
                                             {&layer.up, up_, hyper_.feed_forward}}};
@@ -232,16 +263,9 @@ void Decoder::AddToResidual() {
   nn::AddRows(*table_, *team_, h_, hyper_.dim, rows_, hyper_.dim, x_, hyper_.dim);
 }
 
-void Decoder::ComputeLogits(std::span<const int32_t> logit_rows, std::span<float> logits) {
-  const int64_t dim = hyper_.dim;
-  const int count = static_cast<int>(logit_rows.size());
-  for (int i = 0; i < count; ++i) {  // ascending, so that a row moves down or stays
-    const int64_t row = logit_rows[static_cast<size_t>(i)];
-    if (row != i) std::memcpy(x_ + i * dim, x_ + row * dim, static_cast<size_t>(dim) * sizeof(float));
-  }
-  nn::RmsNormRows(*table_, *team_, x_, dim, output_norm_, hyper_.rms_eps, count, hyper_.dim, h_,
-                  dim);
-  activations_.Load(*team_, h_, dim, count, hyper_.dim);
+void Decoder::ComputeLogits(std::span<float> logits) {
+  Normalise(output_norm_);
+  activations_.Load(*team_, h_, hyper_.dim, rows_, hyper_.dim);
   const std::array<nn::Product, 1> products = {{{&head_, logits.data(), hyper_.vocab}}};
   nn::Multiply(*team_, activations_, products);
 }

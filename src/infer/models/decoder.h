@@ -59,7 +59,9 @@ class Decoder : public Model {
   void ProjectQkv(const DecoderLayer& layer);                    // q, k, v from h
   void NormaliseHeads(const DecoderLayer& layer);                // q and k, head by head
   void Rotate(nn::RopeTable& rope, kernels::RopeStyle style);    // q and k
-  void Attend(int layer, int window, float scale);               // writes k and v, attends, q → a
+  // Writes k and v, attends, q → a. In the last layer only the rows whose logits are asked for go on
+  // from here: nothing reads the others.
+  void Attend(int layer, int window, float scale);
   void ProjectOut(const nn::Linear& o);                          // h = o · a
   void FeedForward(const DecoderLayer& layer, nn::Gate gate);    // h = down · act(gate · h) up · h
   void AddToResidual();                                          // x += h
@@ -76,7 +78,8 @@ class Decoder : public Model {
   Status MakeBuffers(int rows);
   uint64_t BufferBytes(int rows) const;
   void Embed(std::span<const int32_t> tokens);
-  void ComputeLogits(std::span<const int32_t> logit_rows, std::span<float> logits);
+  void KeepLogitRows();
+  void ComputeLogits(std::span<float> logits);
 
   ModelInfo info_;
   const kernels::KernelTable* table_ = nullptr;
@@ -99,6 +102,8 @@ class Decoder : public Model {
   // The present step.
   int rows_ = 0;
   std::vector<nn::RowSpan> spans_;
+  std::vector<nn::RowSpan> kept_spans_;  // of the rows that KeepLogitRows keeps
+  std::span<const int32_t> logit_rows_;
   kv::KvStorage* kv_ = nullptr;
   nn::Team* team_ = nullptr;
 };

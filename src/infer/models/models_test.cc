@@ -353,6 +353,35 @@ TEST(Forward, LogitsOfSomeRowsAreThoseOfAllRows) {
   EXPECT_EQ(std::memcmp(some.data() + 40, all.data() + 6 * 40, 40 * sizeof(float)), 0);
 }
 
+TEST(Forward, AStepWithoutLogitsWritesTheCacheForTheNext) {
+  for (const char* architecture : {"llama", "gemma3"}) {
+    ModelMaker maker{.architecture = architecture, .layers = 2};
+    auto opened = Open(maker);
+    auto model = Load(*opened);
+    ASSERT_TRUE(model.ok());
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 21; ++i) ids.push_back(i * 3 % 40);
+    const std::vector<float> all = Step(*opened, **model, ids);
+    auto kv = kv::KvStorage::Create(2, 4, (*model)->info().kv_block_bytes);
+    ASSERT_TRUE(kv.ok());
+    const std::vector<int32_t> block = {3, 1}, other = {0}, last = {1};
+    SequenceRows first{.row_begin = 0, .rows = 20, .position = 0, .block_table = block};
+    nn::Team::Turn turn(opened->team);
+    (*model)->Forward({.tokens = std::span(ids).first(20), .sequences = {&first, 1}, .logit_rows = {}},
+                      *kv, opened->team, {});
+    // The next token, behind a row of another sequence.
+    const std::vector<int32_t> tokens = {7, ids[20]};
+    const std::vector<SequenceRows> both = {
+        {.row_begin = 0, .rows = 1, .position = 0, .block_table = other},
+        {.row_begin = 1, .rows = 1, .position = 20, .block_table = block}};
+    std::vector<float> logits(40);
+    (*model)->Forward({.tokens = tokens, .sequences = both, .logit_rows = last}, *kv, opened->team,
+                      logits);
+    EXPECT_EQ(std::memcmp(logits.data(), all.data() + 20 * 40, 40 * sizeof(float)), 0)
+        << architecture;
+  }
+}
+
 TEST(Forward, RopeFactorsAndWindowMatter) {
   std::vector<int32_t> ids;
   for (int i = 0; i < 24; ++i) ids.push_back(i * 5 % 40);
