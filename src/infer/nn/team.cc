@@ -1,11 +1,13 @@
-// One job at a time. Workers claim pieces from one 64-bit word that also names the job, so a worker
-// that wakes late can only claim a piece of the job that is running now, never of one that is over:
+// One job at a time. Its pieces are dealt to the workers in contiguous ranges, so that each streams
+// one stretch of memory; who is done with its own range takes from the others'. A range is one
+// 64-bit word that also names the job:
 //
-//   ticket = job number (24 bits) | pieces (20 bits) | next piece (20 bits)
+//   ticket = job number (24 bits) | end of the range (20 bits) | next piece (20 bits)
 //
-// A claim is fetch_add(1); it holds when next < pieces. The description of the job (plain fields)
-// is written before the ticket is published and stays until all claimed pieces are done, so only
-// the holder of a valid claim reads it. The caller works too, and never waits for a parked worker.
+// A claim is fetch_add(1); it holds when next < end. The description of the job (plain fields) is
+// written before the tickets are published and stays until all pieces are done, so only the holder
+// of a valid claim reads it; a worker that wakes late finds spent tickets or those of a later job,
+// never pieces of one that is over. The caller works too, and never waits for a parked worker.
 #include "nn/team.h"
 
 #include <linux/futex.h>
@@ -55,9 +57,13 @@ void FutexWakeAll(std::atomic<uint32_t>& word) {
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, kThreadsMax, nullptr, nullptr, 0);
 }
 
-uint64_t PiecesOf(uint64_t ticket) { return (ticket >> kPieceBits) & kPieceMask; }
+uint64_t EndOf(uint64_t ticket) { return (ticket >> kPieceBits) & kPieceMask; }
 uint64_t NextOf(uint64_t ticket) { return ticket & kPieceMask; }
-bool HasWork(uint64_t ticket) { return NextOf(ticket) < PiecesOf(ticket); }
+bool HasWork(uint64_t ticket) { return NextOf(ticket) < EndOf(ticket); }
+
+struct alignas(64) Range {
+  std::atomic<uint64_t> ticket{0};
+};
 
 }  // namespace
 
@@ -72,7 +78,7 @@ struct Team::Impl {
   int64_t grain = 1;
   uint64_t job = 0;
 
-  alignas(64) std::atomic<uint64_t> ticket{0};
+  std::vector<Range> ranges;  // one a worker
   alignas(64) std::atomic<uint64_t> done{0};  // pieces of the running job
   alignas(64) std::atomic<uint32_t> wake{0};  // bumped when parked workers are wanted
   std::atomic<int> parked{0};
@@ -87,20 +93,32 @@ struct Team::Impl {
 
   std::vector<std::jthread> threads;
 
-  void WorkOn(int worker);
+  uint64_t WorkOn(Range& range, int worker);
+  void WorkOnAll(int worker);
   void WorkerLoop(int worker, std::vector<int> cpus);
-  void Park();
+  void Park(int worker);
   void WakeParked();
 };
 
-// Claims and runs pieces until the ticket has none left.
-void Team::Impl::WorkOn(int worker) {
-  while (HasWork(ticket.load(std::memory_order_relaxed))) {
-    const uint64_t claim = ticket.fetch_add(1, std::memory_order_acq_rel);
-    if (!HasWork(claim)) return;
+// Claims and runs pieces until the range has none left; how many it ran.
+uint64_t Team::Impl::WorkOn(Range& range, int worker) {
+  uint64_t ran = 0;
+  while (HasWork(range.ticket.load(std::memory_order_relaxed))) {
+    const uint64_t claim = range.ticket.fetch_add(1, std::memory_order_acq_rel);
+    if (!HasWork(claim)) break;
     const int64_t begin = static_cast<int64_t>(NextOf(claim)) * grain;
     piece(context, begin, std::min(n, begin + grain), worker);
-    done.fetch_add(1, std::memory_order_release);
+    ++ran;
+  }
+  return ran;
+}
+
+// Own range first, then what others have left. Tells `done` after each range, in one word for all.
+void Team::Impl::WorkOnAll(int worker) {
+  const int size = options.threads;
+  for (int i = 0; i < size; ++i) {
+    const uint64_t ran = WorkOn(ranges[static_cast<size_t>((worker + i) % size)], worker);
+    if (ran > 0) done.fetch_add(ran, std::memory_order_release);
   }
 }
 
@@ -110,12 +128,15 @@ void Team::Impl::WakeParked() {
   FutexWakeAll(wake);
 }
 
-void Team::Impl::Park() {
+void Team::Impl::Park(int worker) {
   const uint32_t seen = wake.load(std::memory_order_seq_cst);
   parked.fetch_add(1, std::memory_order_seq_cst);
   // After this worker shows as parked, a new job either sees it and bumps `wake`, or was already
   // published and is seen here.
-  if (!HasWork(ticket.load(std::memory_order_seq_cst)) && !stopping.load()) FutexWait(wake, seen);
+  const Range& own = ranges[static_cast<size_t>(worker)];
+  if (!HasWork(own.ticket.load(std::memory_order_seq_cst)) && !stopping.load()) {
+    FutexWait(wake, seen);
+  }
   parked.fetch_sub(1, std::memory_order_seq_cst);
 }
 
@@ -123,11 +144,12 @@ void Team::Impl::WorkerLoop(int worker, std::vector<int> cpus) {
   if (options.pin && !cpus.empty()) {
     PinCurrentThread(cpus[static_cast<size_t>(worker) % cpus.size()]);
   }
+  const Range& own = ranges[static_cast<size_t>(worker)];
   int64_t idle_since = NowNs();
   int spins = 0;
   while (!stopping.load(std::memory_order_relaxed)) {
-    if (HasWork(ticket.load(std::memory_order_acquire))) {
-      WorkOn(worker);
+    if (HasWork(own.ticket.load(std::memory_order_acquire))) {
+      WorkOnAll(worker);
       idle_since = NowNs();
       spins = 0;
       continue;
@@ -135,7 +157,7 @@ void Team::Impl::WorkerLoop(int worker, std::vector<int> cpus) {
     Pause();
     if (++spins % kSpinsBetweenClocks != 0) continue;
     if (NowNs() - idle_since < static_cast<int64_t>(options.spin_us) * 1000) continue;
-    Park();
+    Park(worker);
     idle_since = NowNs();
   }
 }
@@ -143,6 +165,7 @@ void Team::Impl::WorkerLoop(int worker, std::vector<int> cpus) {
 Team::Team(const TeamOptions& options) : impl_(std::make_unique<Impl>()) {
   impl_->options = options;
   impl_->options.threads = std::clamp(options.threads, 1, kThreadsMax);
+  impl_->ranges = std::vector<Range>(static_cast<size_t>(impl_->options.threads));
   const std::vector<int> cpus = AffinityCpus();
   for (int i = 1; i < impl_->options.threads; ++i) {
     impl_->threads.push_back(StartThread("team-" + std::to_string(i),
@@ -179,10 +202,17 @@ void Team::Run(int64_t n, int64_t grain, Piece piece, void* context) {
   t.grain = grain;
   t.done.store(0, std::memory_order_relaxed);
   t.job = (t.job + 1) & 0xffffff;
-  t.ticket.store((t.job << (2 * kPieceBits)) | (static_cast<uint64_t>(pieces) << kPieceBits),
-                 std::memory_order_seq_cst);
+  int64_t from = 0;
+  for (int i = 0; i < t.options.threads; ++i) {
+    const int64_t to = pieces * (i + 1) / t.options.threads;
+    t.ranges[static_cast<size_t>(i)].ticket.store(
+        (t.job << (2 * kPieceBits)) | (static_cast<uint64_t>(to) << kPieceBits) |
+            static_cast<uint64_t>(from),
+        std::memory_order_seq_cst);
+    from = to;
+  }
   t.WakeParked();
-  t.WorkOn(0);
+  t.WorkOnAll(0);
   for (int spins = 0; t.done.load(std::memory_order_acquire) != static_cast<uint64_t>(pieces);
        ++spins) {
     if (spins > kSpinsBeforeYield) {
