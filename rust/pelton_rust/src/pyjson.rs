@@ -173,12 +173,17 @@ fn repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     match value.kind() {
         ValueKind::String => quote_python(out, value.as_str().unwrap_or_default()),
         ValueKind::Seq => {
-            out.push('[');
+            let tuple = value.is_tuple();
+            out.push(if tuple { '(' } else { '[' });
             for (i, item) in value.try_iter()?.enumerate() {
                 out.push_str(if i > 0 { ", " } else { "" });
                 repr(out, &item, depth + 1)?;
             }
-            out.push(']');
+            out.push_str(match (tuple, value.len()) {
+                (true, Some(1)) => ",)",
+                (true, _) => ")",
+                (false, _) => "]",
+            });
         }
         ValueKind::Map => {
             out.push('{');

@@ -6,7 +6,7 @@
 
 use crate::guarding::{Guard, Marks};
 use crate::{Failure, Str, pyjson};
-use minijinja::value::{Kwargs, Serde, Value, ValueKind};
+use minijinja::value::{Kwargs, Serde, Value, ValueKind, from_args};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, syntax::SyntaxConfig};
 use serde_json::{Map, Value as Json, json};
 use std::cell::Cell;
@@ -75,9 +75,11 @@ impl Template {
         env.set_syntax(syntax);
         env.set_recursion_limit(CALL_DEPTH_MAX);
         env.set_auto_escape_callback(|_| AutoEscape::None);
-        env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        env.set_unknown_method_callback(method);
         env.set_formatter(print);
         env.add_filter("tojson", tojson);
+        env.add_filter("escape", escape);
+        env.add_filter("e", escape);
         env.add_function("raise_exception", raise_exception);
         env.add_function("strftime_now", strftime_now);
         env.add_template_owned("chat_template", without_generation_tags(source))
@@ -209,6 +211,57 @@ fn tojson(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
     };
     kwargs.assert_all_used()?;
     pyjson::dumps(value, &style).map(Value::from)
+}
+
+/// As Python's MarkupSafe writes it.
+fn escape(text: String) -> Value {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    Value::from_safe_string(out)
+}
+
+/// Python's methods: those of `minijinja-contrib`, and the string methods that it lacks.
+fn method(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
+    if let Some(text) = value.as_str() {
+        match name {
+            "index" => {
+                let (part,): (&str,) = from_args(args)?;
+                let at = text.find(part).ok_or_else(|| {
+                    Error::new(ErrorKind::InvalidOperation, "substring not found")
+                })?;
+                return Ok(Value::from(text[..at].chars().count()));
+            }
+            "removeprefix" => {
+                let (part,): (&str,) = from_args(args)?;
+                return Ok(Value::from(text.strip_prefix(part).unwrap_or(text)));
+            }
+            "removesuffix" => {
+                let (part,): (&str,) = from_args(args)?;
+                return Ok(Value::from(text.strip_suffix(part).unwrap_or(text)));
+            }
+            "rsplit" => {
+                let (part, most): (&str, Option<usize>) = from_args(args)?;
+                if part.is_empty() {
+                    return Err(Error::new(ErrorKind::InvalidOperation, "empty separator"));
+                }
+                let most = most.map_or(usize::MAX, |n| n.saturating_add(1));
+                let mut parts: Vec<&str> = text.rsplitn(most, part).collect();
+                parts.reverse();
+                return Ok(Value::from_iter(parts));
+            }
+            _ => {}
+        }
+    }
+    minijinja_contrib::pycompat::unknown_method_callback(state, value, name, args)
 }
 
 fn print(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {

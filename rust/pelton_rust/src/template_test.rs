@@ -85,6 +85,9 @@ fn pythons_methods_and_globals() {
     assert_eq!(one("{% for i in range(9) %}{% if i == 2 %}{% break %}{% endif %}{{ i }}{% endfor %}"), "01");
     assert_eq!(one("{{ bos_token }}{{ messages[0]['nothing'] }}{{ missing }}"), "<s>");
     assert_eq!(one("{{ strftime_now('%Y') }}"), "2023");
+    assert_eq!(one("{{ 'a b c'.rsplit(' ', 1) }}{{ 'abc'.index('c') }}"), "['a b', 'c']2");
+    assert_eq!(one("{{ 'abc'.removeprefix('a').removesuffix('c') }}{{ (1, 'x') }}"), "b(1, 'x')");
+    assert_eq!(one("{{ '<a>' | e }}"), "&lt;a&gt;");
 }
 
 #[test]
