@@ -97,7 +97,7 @@ void World::CheckPlan() {
 }
 
 // The first unpaused running sequence gains positions in every turn, unless a waiting one of higher
-// priority takes over: then that one does.
+// priority takes over: then that one does. Only the grace of a paused reader may hold up the queue.
 void World::CheckProgress(const std::vector<Before>& before) {
   const auto first = [&](bool running) {
     return std::find_if(before.begin(), before.end(), [&](const Before& b) {
@@ -112,9 +112,16 @@ void World::CheckProgress(const std::vector<Before>& before) {
   const Before& leader = runner_leads ? *runner : *waiter;
   const Sequence* now = Alive(leader.id);
   if (now == nullptr) return;  // finished
+  const bool within_grace = config_.pause_grace_ns > 0 && SomeonePausedHoldsBlocks();
+  if (!runner_leads && within_grace) return;
   if (now->computed <= leader.progress) {
     Fail(fmt::format("request {} is first in rank and does not progress", leader.id));
   }
+}
+
+bool World::SomeonePausedHoldsBlocks() const {
+  return std::any_of(loop_.sequences().begin(), loop_.sequences().end(),
+                     [](const auto& sequence) { return sequence->paused && sequence->running; });
 }
 
 // Whoever was admitted in this turn leaves nobody waiting who ranks higher and could run.

@@ -12,6 +12,7 @@ namespace pelton::sim {
 
 namespace {
 
+constexpr int kTurnsMax = 200'000;  // after the last arrival, pauses of readers included
 constexpr int kSpokenTokens = 20;  // control characters: one byte, valid UTF-8
 
 class ClientSink final : public engine::DeltaSink {
@@ -56,6 +57,7 @@ WorldConfig ConfigOf(Random& random) {
   c.cancel_chance = random.Below(2) == 0 ? 0. : random.Uniform() * 0.1;
   c.pause_chance = random.Below(3) == 0 ? 0. : random.Uniform() * 0.5;
   c.resume_chance = 0.02 + random.Uniform() * 0.5;
+  c.pause_grace_ns = random.Below(3) == 0 ? 0 : Between(random, 1, 200'000'000);
   return c;
 }
 
@@ -65,7 +67,7 @@ World::World(uint64_t seed, bool verbose)
       inbox_(config_.limits.max_running + config_.max_waiting, clock_),
       loop_({.model = model_, .tokenizer = tokenizer_, .team = team_, .clock = clock_,
              .inbox = inbox_},
-            config_.limits,
+            config_.limits, config_.pause_grace_ns,
             *kv::KvStorage::Create(model_.info().layers, config_.blocks,
                                    model_.info().kv_block_bytes)) {}
 
@@ -78,18 +80,26 @@ Outcome World::Run() {
     Turn();
   }
   // No more arrivals: dead readers are given up, then everything must come to its end in a number
-  // of turns that follows from the work left: the first in rank gains a position a turn, and may
-  // have to compute again what it once had.
-  int turns_left = 300;
+  // of steps that follows from the work left: the first in rank gains a position a step, and every
+  // preemption may mean a context computed again. Turns without a step do not count; CheckProgress
+  // says when they may be.
+  int64_t steps_allowed = static_cast<int64_t>(loop_.Stats().steps) + 300;
+  const auto preemptions_before = loop_.Stats().preemptions;
   for (Client& client : clients_) {
     if (client.finish) continue;
     if (client.dead && client.cancel_turn < 0) Cancel(client);
-    turns_left += 4 * (static_cast<int>(client.prompt.size()) + client.max_tokens);
+    steps_allowed += static_cast<int64_t>(client.prompt.size()) + client.max_tokens;
   }
+  const int last_turn = turn_ + kTurnsMax;
   while (inbox_.alive() > 0 && outcome_.violation.empty()) {
-    ResumeSome(/*all=*/false);
+    ResumeSome();
     Turn();
-    if (--turns_left < 0) Fail(fmt::format("{} requests starve", inbox_.alive()));
+    const engine::EngineStats stats = loop_.Stats();
+    const auto again = static_cast<int64_t>(stats.preemptions - preemptions_before);
+    if (static_cast<int64_t>(stats.steps) > steps_allowed + again * config_.context ||
+        turn_ > last_turn) {
+      Fail(fmt::format("{} requests starve", inbox_.alive()));
+    }
   }
   if (outcome_.violation.empty()) {
     if (loop_.pool().free() != loop_.pool().total()) Fail("blocks are leaked at the end");
@@ -128,7 +138,7 @@ void World::RandomEvents() {
     Cancel(clients_[random_.Below(clients_.size())]);
   }
   if (random_.Below(50) == 0) inbox_.Cancel(clients_.size() + 1000);  // unknown
-  ResumeSome(/*all=*/false);
+  ResumeSome();
 }
 
 void World::Arrive() {
@@ -184,10 +194,10 @@ void World::Cancel(Client& client) {
   inbox_.Cancel(client.id);
 }
 
-void World::ResumeSome(bool all) {
+void World::ResumeSome() {
   for (Client& client : clients_) {
     if (!client.paused || client.finish || client.dead) continue;
-    if (!all && random_.Uniform() >= config_.resume_chance) continue;
+    if (random_.Uniform() >= config_.resume_chance) continue;
     Event(fmt::format("resume {}", client.id));
     client.paused = false;
     client.resume_sent = true;

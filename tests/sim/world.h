@@ -29,6 +29,7 @@ struct WorldConfig {
   double cancel_chance = 0;    // of one alive request, a turn
   double pause_chance = 0;     // of a slow reader, a delta
   double resume_chance = 0;    // of each paused reader, a turn
+  int64_t pause_grace_ns = 0;
 };
 WorldConfig ConfigOf(Random& random);
 
@@ -86,7 +87,7 @@ class World {
   void RandomEvents();
   void Arrive();
   void Cancel(Client& client);
-  void ResumeSome(bool all);
+  void ResumeSome();
   void Event(const std::string& text);
   void Fail(const std::string& text);
   Client* Find(RequestId id) { return id == 0 || id > clients_.size() ? nullptr : &clients_[id - 1]; }
@@ -99,6 +100,7 @@ class World {
   void CheckQueueOrder(const std::vector<Before>& before);
   void CheckCancelled();
   void CheckFinish(const Client& client);
+  bool SomeonePausedHoldsBlocks() const;
   const engine::Sequence* Alive(RequestId id) const;
 
   const uint64_t seed_;

@@ -20,6 +20,7 @@ namespace pelton::engine {
 namespace {
 
 constexpr int64_t kIdleWaitNs = 100'000'000;  // the heartbeat of an idle engine
+constexpr int64_t kPauseGraceNs = 1'000'000'000;  // a slow reader keeps its KV blocks so long
 constexpr int kDefaultContextMax = 8192;
 constexpr int kContextMax = 1 << 24;
 constexpr int kRunningMax = 4096;
@@ -100,7 +101,7 @@ class EngineImpl final : public Engine {
                .prefill_chunk = options.prefill_chunk,
                .max_running = options.max_running,
                .block_tokens = kernels::kKvBlockTokens},
-              std::move(storage)),
+              kPauseGraceNs, std::move(storage)),
         thread_(StartThread("engine", [this](std::stop_token stop) { Run(std::move(stop)); })) {}
 
   ~EngineImpl() override {

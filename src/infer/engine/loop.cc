@@ -20,8 +20,9 @@ void Loop::Turn(int64_t idle_wait_ns) {
   Publish();
 }
 
-Loop::Loop(const LoopParts& parts, const SchedulerLimits& limits, kv::KvStorage storage)
-    : parts_(parts), limits_(limits), storage_(std::move(storage)), pool_(storage_.blocks()),
+Loop::Loop(const LoopParts& parts, const SchedulerLimits& limits, int64_t pause_grace_ns,
+           kv::KvStorage storage)
+    : parts_(parts), limits_(limits), pause_grace_ns_(pause_grace_ns), storage_(std::move(storage)), pool_(storage_.blocks()),
       batch_(parts.model.info().vocab_size) {
   batch_.Clear();
   CountStep();
@@ -32,7 +33,7 @@ void Loop::DrainInbox(int64_t wait_ns) {
   for (auto& sequence : mail_.arrivals) Insert(std::move(sequence));
   for (const RequestId id : mail_.resumes) {
     const auto at = by_id_.find(id);
-    if (at != by_id_.end()) at->second->paused = false;
+    if (at != by_id_.end()) Unpause(*at->second);
   }
   for (const RequestId id : mail_.cancels) {
     const auto at = by_id_.find(id);
@@ -52,7 +53,24 @@ void Loop::Insert(std::unique_ptr<Sequence> sequence) {
   ranked_.insert(at, std::move(sequence));
 }
 
+void Loop::Pause(Sequence& sequence) {
+  sequence.paused = true;
+  sequence.paused_since_ns = parts_.clock.NowNs();
+}
+
+void Loop::Unpause(Sequence& sequence) {
+  if (!sequence.paused) return;
+  sequence.paused = false;
+  sequence.paused_ns += parts_.clock.NowNs() - sequence.paused_since_ns;
+}
+
+bool Loop::Stalled(const Sequence& sequence, int64_t now_ns) const {
+  return sequence.paused &&
+         sequence.paused_ns + now_ns - sequence.paused_since_ns >= pause_grace_ns_;
+}
+
 void Loop::MakeStepPlan() {
+  const int64_t now_ns = parts_.clock.NowNs();
   views_.clear();
   for (const auto& sequence : ranked_) {
     views_.push_back({.tokens = sequence->known(),
@@ -62,11 +80,12 @@ void Loop::MakeStepPlan() {
                       .deadline_ns = sequence->request.deadline_ns,
                       .running = sequence->running,
                       .started = sequence->started,
-                      .paused = sequence->paused});
+                      .paused = sequence->paused,
+                      .stalled = Stalled(*sequence, now_ns)});
   }
   MakePlan({.sequences = views_,
             .free_blocks = pool_.free(),
-            .now_ns = parts_.clock.NowNs(),
+            .now_ns = now_ns,
             .limits = limits_},
            &plan_);
   idle_ = plan_.work.empty();
@@ -75,6 +94,7 @@ void Loop::MakeStepPlan() {
     ReleaseBlocks(sequence);
     sequence.computed = 0;
     sequence.running = false;
+    sequence.paused_ns = 0;
     ++counts_.preemptions;
   }
   for (const int i : plan_.expired) {

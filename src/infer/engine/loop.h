@@ -31,7 +31,10 @@ struct LoopParts {
 
 class Loop {  // owned by the engine thread; Stats is thread-safe
  public:
-  Loop(const LoopParts& parts, const SchedulerLimits& limits, kv::KvStorage storage);
+  // pause_grace_ns: how long a sequence may be paused, in all since it was admitted, before waiting
+  // ones may take its KV blocks.
+  Loop(const LoopParts& parts, const SchedulerLimits& limits, int64_t pause_grace_ns,
+       kv::KvStorage storage);
 
   // One pass. Waits up to `idle_wait_ns` for mail when the last pass found nothing to step.
   void Turn(int64_t idle_wait_ns);
@@ -56,6 +59,9 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void Publish();
 
   void Insert(std::unique_ptr<Sequence> sequence);
+  void Pause(Sequence& sequence);
+  void Unpause(Sequence& sequence);
+  bool Stalled(const Sequence& sequence, int64_t now_ns) const;
   void ReleaseBlocks(Sequence& sequence);
   bool Reserve(Sequence& sequence, int new_blocks);
   void CommitToken(Sequence& sequence);
@@ -66,6 +72,7 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
 
   const LoopParts parts_;
   const SchedulerLimits limits_;
+  const int64_t pause_grace_ns_;
   kv::KvStorage storage_;
   kv::BlockPool pool_;
 

@@ -17,13 +17,15 @@ using testing::FakeModel;
 using testing::FakeTokenizer;
 using testing::RecordingSink;
 
+constexpr int64_t kGraceNs = 20'000;  // 20 turns
+
 struct Fixture {
   explicit Fixture(SchedulerLimits l = {.step_tokens = 64, .prefill_chunk = 16, .max_running = 4,
                                         .block_tokens = 16},
                    int blocks = 64, testing::FakeModelOptions options = {})
       : limits(l), model(std::move(options)), inbox(16, clock),
         loop({.model = model, .tokenizer = tokenizer, .team = team, .clock = clock, .inbox = inbox},
-             limits,
+             limits, kGraceNs,
              *kv::KvStorage::Create(model.info().layers, blocks, model.info().kv_block_bytes)) {}
 
   std::shared_ptr<RecordingSink> Submit(std::vector<int32_t> prompt, int max_tokens,
@@ -110,6 +112,27 @@ TEST(Loop, APausedSequenceIsNotSteppedAndResumes) {
   f.inbox.Resume(1);
   f.Turns(1);
   EXPECT_EQ(sink->finish(), FinishReason::kLength);
+}
+
+TEST(Loop, AReaderThatStallsLosesItsBlocksToTheQueueAfterTheGraceOnly) {
+  // 4 blocks: the slow one holds 3, the next wants 3.
+  Fixture f({.step_tokens = 64, .prefill_chunk = 64, .max_running = 4, .block_tokens = 16}, 4);
+  auto slow = f.Submit(std::vector<int32_t>(40, 1), 3, [](const Delta&) { return Flow::kPause; });
+  f.Turns(1);
+  auto next = f.Submit(std::vector<int32_t>(40, 2), 3);
+  f.Turns(10);
+  f.inbox.Resume(1);  // 10 turns of pausing, then again
+  f.Turns(9);
+  EXPECT_EQ(slow->tokens().size(), 2u);
+  EXPECT_FALSE(next->finish().has_value());
+  EXPECT_EQ(f.loop.Stats().preemptions, 0u);
+  f.Turns(6);
+  EXPECT_EQ(next->finish(), FinishReason::kLength);
+  EXPECT_EQ(f.loop.Stats().preemptions, 1u);
+  f.inbox.Resume(1);
+  f.Turns(2);
+  EXPECT_EQ(slow->finish(), FinishReason::kLength);
+  EXPECT_EQ(slow->ids(), f.model.Expected(std::vector<int32_t>(40, 1), 3));
 }
 
 TEST(Loop, QueuedWorkPastItsDeadlineIsToldAndNeverStarted) {

@@ -33,7 +33,7 @@ void Loop::Deliver(Sequence& sequence) {
                  .first_token_ns = since_submit(sequence.first_token_ns),
                  .total_ns = now_ns - sequence.submit_ns};
   const Flow flow = sequence.sink->OnDelta(std::move(delta));
-  if (flow == Flow::kPause) sequence.paused = true;
+  if (flow == Flow::kPause) Pause(sequence);
 }
 
 void Loop::CountStep() {

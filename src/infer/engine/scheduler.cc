@@ -100,11 +100,15 @@ class Planner {
   }
 
   int PickVictim(int i) {
+    const auto holds = [&](int v) { return v != i && Slot(v).running && Slot(v).blocks > 0; };
     for (int v = Count() - 1; v >= 0; --v) {
-      if (v != i && Slot(v).running && View(v).paused && Slot(v).blocks > 0) return v;
+      if (holds(v) && View(v).stalled) return v;
     }
     for (int v = Count() - 1; v > i; --v) {
-      if (Slot(v).running && Slot(v).blocks > 0) return v;
+      if (holds(v)) return v;
+    }
+    for (int v = i - 1; v >= 0; --v) {
+      if (holds(v) && View(v).paused) return v;
     }
     return -1;
   }
@@ -164,7 +168,7 @@ class Planner {
     }
   }
 
-  // Makes a place for waiting `i` out of paused sequences' blocks and of running sequences of lower
+  // Makes a place for waiting `i` out of stalled sequences' blocks and of running sequences of lower
   // priority. Takes nothing when all of that would not be enough.
   bool Displace(int i, int need) {
     int reclaimable = free_;
@@ -173,14 +177,14 @@ class Planner {
     for (int v = 0; v < Count(); ++v) {
       if (!Slot(v).running) continue;
       const bool lower = View(v).priority < View(i).priority;
-      if (View(v).paused || lower) reclaimable += Slot(v).blocks;
+      if (View(v).stalled || lower) reclaimable += Slot(v).blocks;
       if (!View(v).paused && !lower) ++staying;
       if (lower && Slot(v).work >= 0) rows_after += PlannedRows(v);
     }
     if (staying >= limits_.max_running || rows_after <= 0) return false;
     if (reclaimable < need + PromisedAtLeast(View(i).priority)) return false;
     for (int v = Count() - 1; v >= 0 && free_ < need + Promised(); --v) {
-      if (Slot(v).running && View(v).paused && Slot(v).blocks > 0) Preempt(v);
+      if (Slot(v).running && View(v).stalled && Slot(v).blocks > 0) Preempt(v);
     }
     for (int v = Count() - 1; v > i && !Fits(need); --v) {
       if (Slot(v).running && View(v).priority < View(i).priority) Preempt(v);

@@ -6,10 +6,13 @@
 //  2. One row for each decoding sequence first, then prompt chunks of running sequences, then new
 //     ones from the queue, all in rank order, within `step_tokens`.
 //  3. When KV blocks run out, a sequence of lower rank gives all of its blocks back and is computed
-//     again later (preemption by recompute). Paused sequences go first, whatever their rank. So the
-//     first unpaused sequence always progresses, and with it, one after another, all.
+//     again later (preemption by recompute). Stalled sequences (paused for longer than a grace) go
+//     first, whatever their rank; paused ones also when nobody ranks lower. So the first unpaused
+//     running sequence always progresses, and with it, one after another, all.
 //  4. The queue is strict: nobody overtakes a waiting sequence of higher rank that does not fit yet.
 //     One of higher priority takes the place of running ones of lower priority.
+//     Of paused ones it takes the place only when they are stalled: each grace of pausing costs a
+//     slow reader at most one recompute, however often it pauses.
 //  5. Admission wants blocks for the whole prompt, beside what running prompts still need and one
 //     block of growth for each running sequence; so preemption stays rare.
 //  6. Queued work past its deadline is dropped unstarted.
@@ -37,6 +40,7 @@ struct SequenceView {
   bool running = false;    // admitted and not preempted
   bool started = false;    // was admitted at least once
   bool paused = false;     // its reader is behind
+  bool stalled = false;    // paused, and for longer than the grace since it was admitted
 };
 
 struct SchedulerInput {

@@ -37,6 +37,11 @@ SequenceView Paused(SequenceView v) {
   return v;
 }
 
+SequenceView Stalled(SequenceView v) {
+  v.paused = v.stalled = true;
+  return v;
+}
+
 Plan PlanOf(const std::vector<SequenceView>& views, int free_blocks,
             SchedulerLimits limits = kLimits, int64_t now_ns = 0) {
   Plan plan;
@@ -122,9 +127,17 @@ TEST(Scheduler, ALowestRankWithoutBlocksWaits) {
   EXPECT_EQ(Text(PlanOf({Decoding(20), Decoding(17)}, 0)), "0:1+0");
 }
 
-TEST(Scheduler, PausedSequencesGiveWayFirstWhateverTheirRank) {
-  EXPECT_EQ(Text(PlanOf({Paused(Decoding(20, 5)), Decoding(17), Decoding(20)}, 0)),
+TEST(Scheduler, StalledSequencesGiveWayFirstWhateverTheirRank) {
+  EXPECT_EQ(Text(PlanOf({Stalled(Decoding(20, 5)), Decoding(17), Decoding(20)}, 0)),
             "1:1+1 2:1+0 !0");
+  // Merely paused ones after those of lower rank.
+  EXPECT_EQ(Text(PlanOf({Paused(Decoding(20, 5)), Decoding(17), Decoding(20)}, 0)), "1:1+1 !2");
+  EXPECT_EQ(Text(PlanOf({Paused(Decoding(20, 5)), Decoding(17)}, 0)), "1:1+1 !0");
+}
+
+TEST(Scheduler, TheQueueTakesBlocksOfStalledButNotOfPausedSequences) {
+  EXPECT_EQ(Text(PlanOf({Stalled(Decoding(40)), Waiting(30)}, 0)), "1:30+2 !0");
+  EXPECT_EQ(Text(PlanOf({Paused(Decoding(40)), Waiting(30)}, 0)), "");
 }
 
 TEST(Scheduler, APromptShrinksToTheBlocksThatAreLeftBeforeItPreempts) {

@@ -47,6 +47,8 @@ struct Sequence {
   bool running = false;
   bool started = false;
   bool paused = false;
+  int64_t paused_since_ns = 0;  // while paused
+  int64_t paused_ns = 0;        // in earlier pauses since it was last admitted
 
   sampling::Sampler sampler;
   OutputText output;
