@@ -86,6 +86,7 @@ TEST(LoadModel, DescribesWhatItLoaded) {
   ModelMaker maker{.layers = 3};
   maker.dtype = DType::kQ8_0;
   maker.feed_forward = 64;
+  maker.tensors = {{"token_embd.weight", DType::kF16, {4000, 32}, {}}};  // outweighs the layers
   maker.keys["general.name"] = std::string_view("A name");
   auto opened = Open(maker);
   auto model = Load(*opened);
@@ -94,12 +95,12 @@ TEST(LoadModel, DescribesWhatItLoaded) {
   EXPECT_EQ(info.architecture, "llama");
   EXPECT_EQ(info.name, "A name");
   EXPECT_EQ(info.quantization, "Q8_0");
-  EXPECT_EQ(info.vocab_size, 40);
+  EXPECT_EQ(info.vocab_size, 4000);
   EXPECT_EQ(info.context_length, 256);
   EXPECT_EQ(info.layers, 3);
   EXPECT_EQ(info.kv_block_bytes, kernels::KvBlockBytes(2, 8));
   const uint64_t layer = 32 * 32 * 2 + 16 * 32 * 2 + 3 * 64 * 32 + 2 * 32;
-  EXPECT_EQ(info.parameters, 40 * 32 + 32 + 3 * layer);
+  EXPECT_EQ(info.parameters, 4000 * 32 + 32 + 3 * layer);
   EXPECT_GT(info.weight_bytes, 0u);
 }
 

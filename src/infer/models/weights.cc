@@ -63,6 +63,7 @@ std::string WeightPlan::CommonestType() const {
   const tensor::DTypeInfo* best = nullptr;
   int64_t most = 0;
   for (const MatrixItem& item : matrices_) {
+    if (!item.tensor->name.starts_with("blk.")) continue;
     int64_t& count = elements[static_cast<uint8_t>(item.tensor->dtype)];
     count += item.tensor->elements();
     if (count > most) {

@@ -35,7 +35,8 @@ class WeightPlan {
 
   uint64_t packed_bytes() const { return packed_bytes_; }
   uint64_t parameters() const { return parameters_; }
-  // The type that most matrix elements have, "Q4_1".
+  // The type that most elements of the layers' matrices have, "Q4_1". The embedding does not count:
+  // in small models it outweighs the layers and keeps a finer type.
   std::string CommonestType() const;
 
   // Packs everything into `arena`, which holds packed_bytes(), and drops the file's pages as it
