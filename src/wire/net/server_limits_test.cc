@@ -74,25 +74,25 @@ TEST_F(ServerTest, SlowHeadersAreReapedHoweverTheyTrickle) {
   TestClient trickle(port());
   const auto began = std::chrono::steady_clock::now();
   std::jthread sender([&] {
-    for (const char c : std::string("GET /echo HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")) {
+    for (const char c : std::string("GET /echo HTTP/1.1\r\nHost: ") + std::string(300, 'a')) {
       if (!trickle.Send(std::string(1, c))) return;
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   });
-  EXPECT_TRUE(silent.ReadToEnd(2'000));
+  EXPECT_TRUE(silent.ReadToEnd());
   EXPECT_EQ(silent.got, "");
-  EXPECT_TRUE(trickle.ReadUntil("HTTP/1.1 408 ", 2'000));
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(1'500));
+  EXPECT_TRUE(trickle.ReadUntil("HTTP/1.1 408 "));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(4'000));
   EXPECT_EQ(server->Stats().timeouts, 1u);
 }
 
 TEST_F(ServerTest, AKeptConnectionGetsAFreshHeadTime) {
-  StartServer({.header_timeout_ms = 300, .keep_alive_timeout_ms = 5'000});
+  StartServer({.header_timeout_ms = 1'000, .keep_alive_timeout_ms = 20'000});
   TestClient client(port());
   client.Send(kGetEcho);
   EXPECT_FALSE(client.ReadAnswer().empty());
   std::this_thread::sleep_for(
-      std::chrono::milliseconds(500));  // idle: the head's time stands still
+      std::chrono::milliseconds(1'200));  // idle: the head's time stands still
   client.Send("GET /echo HT");
   std::this_thread::sleep_for(std::chrono::milliseconds(100));
   client.Send("TP/1.1\r\nHost: a\r\n\r\n");
@@ -104,29 +104,29 @@ TEST_F(ServerTest, IdleConnectionsAreClosedAfterTheKeepAliveTime) {
   TestClient client(port());
   client.Send(kGetEcho);
   EXPECT_FALSE(client.ReadAnswer().empty());
-  EXPECT_TRUE(client.ReadToEnd(2'000));
+  EXPECT_TRUE(client.ReadToEnd());
   EXPECT_EQ(client.got, "");
 }
 
 TEST_F(ServerTest, SilentAndTricklingBodiesAreReaped) {
-  StartServer({.body_idle_timeout_ms = 300});
+  StartServer({.body_idle_timeout_ms = 1'000});
   constexpr std::string_view kHead =
       "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
   TestClient silent(port());
   silent.Send(kHead);
   TestClient trickle(port());
   trickle.Send(kHead);
-  TestClient steady(port());  // 2,000 bytes in 300 ms are enough
+  TestClient steady(port());  // 25,000 bytes a second are enough
   steady.Send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n");
   std::jthread sender([&] {
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 80; ++i) {
       trickle.Send("x");
       if (i < 20) steady.Send(std::string(1'000, 'x'));
       std::this_thread::sleep_for(std::chrono::milliseconds(40));
     }
   });
-  EXPECT_TRUE(silent.ReadUntil("HTTP/1.1 408 ", 2'000));
-  EXPECT_TRUE(trickle.ReadUntil("HTTP/1.1 408 ", 2'000));
+  EXPECT_TRUE(silent.ReadUntil("HTTP/1.1 408 "));
+  EXPECT_TRUE(trickle.ReadUntil("HTTP/1.1 408 "));
   EXPECT_TRUE(steady.ReadAnswer().starts_with("HTTP/1.1 200 "));
 }
 
@@ -147,7 +147,7 @@ TEST_F(ServerTest, OneConnectionTooManyIsAnswered503) {
   EXPECT_EQ(server->Stats().refused, 1u);
   first.Close();
   third.Close();
-  for (int i = 0; i < 100 && server->Stats().connections > 1; ++i) {
+  for (int i = 0; i < 500 && server->Stats().connections > 1; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   TestClient fourth(port());

@@ -258,16 +258,16 @@ TEST_F(ServerTest, Http10StreamEndsWithTheConnection) {
 
 TEST_F(ServerTest, KeepAliveFollowsVersionAndConnectionField) {
   StartServer();
-  const auto closes = [&](std::string_view request) {
+  const auto closes = [&](std::string_view request, int wait_ms) {
     TestClient client(port());
     client.Send(request);
     EXPECT_FALSE(client.ReadAnswer().empty());
-    return client.ReadToEnd(200);
+    return client.ReadToEnd(wait_ms);
   };
-  EXPECT_FALSE(closes(kGetEcho));
-  EXPECT_TRUE(closes("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
-  EXPECT_TRUE(closes("GET /echo HTTP/1.0\r\n\r\n"));
-  EXPECT_FALSE(closes("GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+  EXPECT_FALSE(closes(kGetEcho, 200));
+  EXPECT_TRUE(closes("GET /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 5'000));
+  EXPECT_TRUE(closes("GET /echo HTTP/1.0\r\n\r\n", 5'000));
+  EXPECT_FALSE(closes("GET /echo HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200));
 }
 
 TEST_F(ServerTest, ContinueIsSentOnlyAfterTheHeadWasAccepted) {
