@@ -147,7 +147,7 @@ Status Serving::Load() {
   Status status;
   std::atomic<bool> done{false};
   const pthread_t main_thread = pthread_self();
-  const std::jthread loader = StartThread("pelton-load", [&](std::stop_token) {
+  const std::jthread loader = StartThread("load", [&](std::stop_token) {
     status = catalogue_->LoadAll(
         [this](const serving::ModelSource& source) { return opener_.Open(source.path, {}); },
         [this](const serving::Served& served) { service_->OnLoaded(served); });

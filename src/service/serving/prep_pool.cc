@@ -8,7 +8,7 @@ namespace pelton::serving {
 
 PrepPool::PrepPool(int threads, int queue_max) : queue_(static_cast<size_t>(queue_max)) {
   for (int i = 0; i < threads; ++i) {
-    threads_.push_back(StartThread(fmt::format("pelton-prep-{}", i), [this](std::stop_token) {
+    threads_.push_back(StartThread(fmt::format("prep-{}", i), [this](std::stop_token) {
       while (auto task = queue_.Pop()) (*task)();
     }));
   }

@@ -11,7 +11,7 @@
 namespace pelton::serving {
 
 Pump::Pump() {
-  thread_ = StartThread("pelton-pump", [this](std::stop_token stop) { Loop(stop); });
+  thread_ = StartThread("pump", [this](std::stop_token stop) { Loop(stop); });
 }
 
 Pump::~Pump() {

@@ -52,7 +52,7 @@ class SimBackend final : public Backend {
     facts_.context = options.context;
     facts_.vocab_size = sim::kVocabSize;
     stats_.heartbeat_ns = NowNs();
-    thread_ = StartThread("pelton-sim", [this](std::stop_token stop) { Loop(stop); });
+    thread_ = StartThread("sim", [this](std::stop_token stop) { Loop(stop); });
   }
   ~SimBackend() override {
     thread_.request_stop();
