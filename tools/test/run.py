@@ -174,7 +174,7 @@ def main() -> int:
     parser.add_argument("--long", action="store_true")
     args = parser.parse_args()
     env = environment()
-    env.setdefault("PELTON_FUZZ_SECONDS", "900" if args.long else "10")
+    env.setdefault("PELTON_FUZZ_SECONDS", "300" if args.long else "10")
     if args.long:
         env["PELTON_FUZZ_KEEP"] = "1"
     run = Run(env, float(env.get("PELTON_TEST_DEADLINE_MINUTES", "600" if args.long else "75")))
