@@ -58,9 +58,6 @@ constexpr FieldRow kRows[] = {
     {"return_token_strs", kTokenize, kBool, Effect::kHonoured, "With prompt: the tokens' names too."},
     {"tokens", kDetokenize, kArray, Effect::kHonoured, "Token ids."},
 
-    // The model is free to call no tool: then there is nothing to honour.
-    {"tools", kChat | kTokenize, kArray, Effect::kIgnored, "Accepted; the model is not told of them yet."},
-    {"functions", kChat, kArray, Effect::kIgnored, "Accepted; the model is not told of them yet."},
     {"parallel_tool_calls", kChat, kBool, Effect::kIgnored},
     {"user", kGenerate, kString, Effect::kIgnored},
     {"safety_identifier", kGenerate, kString, Effect::kIgnored},
@@ -76,6 +73,9 @@ constexpr FieldRow kRows[] = {
     {"cache_prompt", kGenerate, kBool, Effect::kIgnored},
     {"spaces_between_special_tokens", kGenerate, kBool, Effect::kIgnored, "", 0, 0, "true"},
 
+    // A model that is not told of its tools answers as if there were none: better no answer.
+    {"tools", kChat | kTokenize, kArray, Effect::kRefused},
+    {"functions", kChat, kArray, Effect::kRefused},
     {"echo", kCompletions, kBool, Effect::kRefused},
     {"suffix", kCompletions, kString, Effect::kRefused},
     {"best_of", kCompletions, kInteger, Effect::kRefused, "", 0, 0, "1"},

@@ -93,6 +93,8 @@ TEST(Fields, WhatCannotBeHonouredIsRefusedByNameUnlessItAsksForNothing) {
       {kChat, "guided_json", "{\"a\":1}", "null"},
       {kChat, "chat_template", "\"{{ 1 }}\"", "null"},
       {kChat, "repeat_penalty", "1.1", "1.0"},
+      {kChat, "tools", "[{\"type\":\"function\"}]", "[]"},
+      {kChat, "functions", "[{\"name\":\"f\"}]", "[]"},
       {kCompletions, "prompt_embeds", "\"AAAA\"", "null"},
       {kCompletions, "response_format", "{\"type\":\"json_object\"}", "{\"type\":\"text\"}"},
   };
@@ -106,10 +108,10 @@ TEST(Fields, WhatCannotBeHonouredIsRefusedByNameUnlessItAsksForNothing) {
 
 TEST(Fields, UnknownAndIdleOnesAreNamedOrWithStrictRefused) {
   const auto parsed = ParseChat(
-      Chat(R"("foo":1,"user":"u","tools":[{"type":"function"}],"stop":null,"service_tier":"auto")"),
+      Chat(R"("foo":1,"user":"u","tools":[],"stop":null,"service_tier":"auto")"),
       false);
   ASSERT_TRUE(parsed.ok()) << parsed.status().message();
-  EXPECT_EQ(parsed->form.ignored, (std::vector<std::string>{"foo", "user", "tools"}));
+  EXPECT_EQ(parsed->form.ignored, (std::vector<std::string>{"foo", "user"}));
   EXPECT_EQ(StatusOf(kChat, "\"foo\":1", true).param(), "foo");
   EXPECT_EQ(StatusOf(kChat, "\"user\":\"u\"", true).param(), "user");
   EXPECT_TRUE(StatusOf(kChat, "\"temperature\":1", true).ok());
