@@ -9,7 +9,8 @@
 //
 // Roofline (Zen 4, one vpdpbusd of 64 multiplies a cycle and core): 16 cycles for 32 inputs × 16
 // outputs × 1 row, 32 products of 16 × 8 bits a cycle. One row of 4-bit codes with minima needs 320
-// bytes for that, so decoding could stream 20 bytes a cycle and is bound by memory; from 2 rows on
+// bytes for that, so decoding could stream 20 bytes a cycle and is bound by memory (asking ahead in
+// software only cost: the hardware follows the one stream); from 2 rows on
 // the multipliers bind, and unpacking (12 operations a group) is shared by the rows of a tile.
 #include <immintrin.h>
 
@@ -31,8 +32,6 @@ namespace {
 constexpr int kTileRows = 8;
 // Rows whose activations stay in L2 (1 MiB and more on all that have VNNI) while panels pass.
 constexpr size_t kRowBlockBytes = 384 * 1024;
-// How far ahead of use weights are asked for: memory latency times what a core streams.
-constexpr size_t kPrefetchBytes = 2048;
 
 PELTON_VEC __m512i Broadcast4(const int8_t* p) {
   int32_t v;
@@ -109,11 +108,6 @@ PELTON_TARGET void Tile(const PackedMatrix& w, const std::byte* x, size_t row_by
   __m512 acc[kRows];
   for (int r = 0; r < kRows; ++r) acc[r] = _mm512_setzero_ps();
   for (int b = 0; b < blocks; ++b, block += kBlockBytes) {
-    if constexpr (kRows == 1) {
-      for (size_t at = 0; at < kBlockBytes; at += 64) {
-        _mm_prefetch(reinterpret_cast<const char*>(block + kPrefetchBytes + at), _MM_HINT_T0);
-      }
-    }
     for (int h = 0; h < 2; ++h) {  // 32 inputs each
       __m512i code[8];
       LoadCodes<kLayout>(block + kCodes + static_cast<size_t>(h) * kHalfCodes, code);
