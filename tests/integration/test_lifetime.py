@@ -1,4 +1,5 @@
 """From start to end: what keeps it from starting, readiness, drain, signals."""
+import json
 import os
 import signal
 import socket
@@ -180,3 +181,25 @@ def test_it_listens_where_it_is_told(host):
         assert s.terminate() == 0
         s.kill()
     assert free_port()
+
+
+def test_the_access_log_has_one_line_a_request_and_nothing_said(tmp_path):
+    log = tmp_path / "access.log"
+    with Server("sim:?rate=1000&length=4", "--access-log", str(log)) as s:
+        body = {"messages": [{"role": "user", "content": "a-secret-word"}], "n": 2}
+        request(s, "POST", CHAT + "?key=secret-query", body, {"x-request-id": "mine"})
+        request(s, "POST", CHAT, {"messages": []})
+        request(s, "GET", "/none", headers={"x-api-key": "secret-key-0001"})
+        gone = StreamReader(s, CHAT, {"messages": HELLO, "stream": True, "max_tokens": 4000,
+                                      "ignore_eos": True})
+        next(gone.events())
+        gone.close()
+    text = log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    lines.sort(key=lambda line: line["status"])  # a line may be written after the next request came
+    assert [line["status"] for line in lines] == [200, 400, 404, 499]
+    first = lines[0]
+    assert (first["id"], first["model"], first["finish"]) == ("mine", "sim", "stop")
+    assert first["completion_tokens"] == 8 and first["first_token_seconds"] > 0
+    assert lines[3]["finish"] == "disconnect"
+    assert "secret" not in text

@@ -43,6 +43,17 @@ struct App {
   std::atomic<bool> draining{false};
 };
 
+// What a handler knows of an answer, for the access log. Written before the answer ends, read after.
+struct Notes {
+  std::string model;
+  std::string_view finish = {};  // finish reason of the first sequence
+  int64_t prompt_tokens = -1;    // negative: nothing was generated
+  int64_t cached_tokens = -1;
+  int64_t completion_tokens = -1;
+  double queue_s = -1;
+  double first_token_s = -1;
+};
+
 struct Call {
   App& app;
   std::shared_ptr<net::Exchange> exchange;
@@ -50,6 +61,7 @@ struct Call {
   std::string request_id;
   std::string path_parameter;  // what stands for {…} in the route's pattern
   int64_t arrived_ns = 0;      // monotonic
+  std::shared_ptr<Notes> notes;
 };
 
 // Called on an io thread once the body is there; must not block or compute for long.

@@ -8,13 +8,12 @@
 namespace pelton::server {
 namespace {
 
-constexpr int kClientGone = 499;
-
 class Decorated final : public net::Exchange {
  public:
-  Decorated(std::shared_ptr<net::Exchange> inner, const RequestFacts& facts, OnEnding on_ending)
-      : inner_(std::move(inner)), facts_(facts), on_ending_(std::move(on_ending)),
-        begun_ns_(NowNs()) {}
+  Decorated(std::shared_ptr<net::Exchange> inner, const RequestFacts& facts,
+            std::shared_ptr<api::Notes> notes, OnEnding on_ending)
+      : inner_(std::move(inner)), facts_(facts), notes_(std::move(notes)),
+        on_ending_(std::move(on_ending)), begun_ns_(NowNs()) {}
   ~Decorated() override { End(kClientGone); }
 
   const net::RequestHead& head() const override { return inner_->head(); }
@@ -41,7 +40,12 @@ class Decorated final : public net::Exchange {
     End(kClientGone);
   }
   size_t buffered_bytes() const override { return inner_->buffered_bytes(); }
-  void OnClosed(std::function<void()> callback) override { inner_->OnClosed(std::move(callback)); }
+  void OnClosed(std::function<void()> callback) override {
+    inner_->OnClosed([gone = gone_, callback = std::move(callback)] {
+      gone->store(true);
+      callback();
+    });
+  }
   void OnDrained(std::function<void()> callback) override {
     inner_->OnDrained(std::move(callback));
   }
@@ -49,19 +53,20 @@ class Decorated final : public net::Exchange {
  private:
   void End(int status) {
     if (ended_.exchange(true)) return;
-    const Route* route = facts_.match.route;
-    on_ending_({.method = head().method, .path = head().path,
-                .route = route == nullptr ? "none" : route->pattern,
-                .request_id = facts_.request_id, .tenant = facts_.caller.tenant,
-                .status = status, .duration_ns = NowNs() - begun_ns_});
+    if (gone_->load()) status = kClientGone;  // whatever was said, nobody heard it
+    on_ending_({.head = head(), .facts = facts_, .notes = *notes_, .status = status,
+                .duration_ns = NowNs() - begun_ns_});
   }
 
   const std::shared_ptr<net::Exchange> inner_;
   const RequestFacts facts_;
+  const std::shared_ptr<api::Notes> notes_;
   const OnEnding on_ending_;
   const int64_t begun_ns_;
   std::atomic<int> stream_status_{200};
   std::atomic<bool> ended_{false};
+  // Shared with a callback that may outlive this.
+  const std::shared_ptr<std::atomic<bool>> gone_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace
@@ -76,8 +81,10 @@ void AddCommonHeaders(const RequestFacts& facts, net::Headers* headers) {
 }
 
 std::shared_ptr<net::Exchange> Decorate(std::shared_ptr<net::Exchange> inner,
-                                        const RequestFacts& facts, OnEnding on_ending) {
-  return std::make_shared<Decorated>(std::move(inner), facts, std::move(on_ending));
+                                        const RequestFacts& facts,
+                                        std::shared_ptr<api::Notes> notes, OnEnding on_ending) {
+  return std::make_shared<Decorated>(std::move(inner), facts, std::move(notes),
+                                     std::move(on_ending));
 }
 
 }  // namespace pelton::server

@@ -11,22 +11,23 @@
 
 namespace pelton::server {
 
+inline constexpr int kClientGone = 499;  // the status of an answer nobody waited for
+
 // What every answer carries.
 void AddCommonHeaders(const RequestFacts& facts, net::Headers* headers);
 
 struct Ending {
-  std::string_view method;
-  std::string_view path;
-  std::string_view route;   // pattern, or "none"
-  std::string_view request_id;
-  std::string_view tenant;
-  int status = 0;           // 499: the client went before the end
+  const net::RequestHead& head;
+  const RequestFacts& facts;
+  const api::Notes& notes;
+  int status = 0;  // kClientGone: the client went before the end
   int64_t duration_ns = 0;
 };
 // Called once for every exchange, when it ends; on any thread.
 using OnEnding = std::function<void(const Ending&)>;
 
 std::shared_ptr<net::Exchange> Decorate(std::shared_ptr<net::Exchange> inner,
-                                        const RequestFacts& facts, OnEnding on_ending);
+                                        const RequestFacts& facts,
+                                        std::shared_ptr<api::Notes> notes, OnEnding on_ending);
 
 }  // namespace pelton::server

@@ -31,7 +31,7 @@ struct ServerOptions {
   std::vector<KeyEntry> keys;
   std::vector<std::string> cors_origins;
   std::vector<std::string> allowed_hosts;
-  bool access_log = false;
+  std::string access_log;
   double drain_s = 30;
   double drain_delay_s = 0;
   int64_t body_bytes_max = int64_t{10} << 20;
@@ -54,7 +54,8 @@ struct ServerOptions {
     v.Field("allowed-host", allowed_hosts,
             {.help = "Host name that requests may carry besides loopback's, when there are no keys. "
                      "Repeatable."});
-    v.Field("access-log", access_log, {.help = "Log one line a request."});
+    v.Field("access-log", access_log, {.help = "One line of JSON a request: a file, or - for standard error.",
+                                          .value_name = "FILE"});
     v.Field("drain-s", drain_s,
             {.help = "Seconds that running requests get to finish after SIGTERM.",
              .min = 0, .max = 3600});

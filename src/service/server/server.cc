@@ -6,21 +6,40 @@
 
 #include "api/status_map.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "obs/access_log.h"
 #include "server/decorated_exchange.h"
 #include "server/steps/steps.h"
 
 namespace pelton::server {
 namespace {
 
-// Counts answers. Shared with exchanges, which may outlive the server by a moment.
+std::string_view PatternOf(const RequestFacts& facts) {
+  return facts.match.route == nullptr ? "none" : facts.match.route->pattern;
+}
+
+// Counts and logs answers. Shared with exchanges, which may outlive the server by a moment.
 class Recorder {
  public:
-  Recorder(obs::Registry& registry, bool access_log)
-      : registry_(registry), access_log_(access_log),
+  Recorder(obs::Registry& registry, obs::AccessLog log)
+      : registry_(registry), log_(std::move(log)),
         latency_(registry.GetHistogram("pelton_http_request_seconds",
                                        "From a request's body to the end of its answer.",
                                        obs::LatencyBounds())) {}
+
+  void Record(const Ending& ending) {
+    const net::RequestHead& head = ending.head;
+    const double seconds = static_cast<double>(ending.duration_ns) * 1e-9;
+    Count(head.method, PatternOf(ending.facts), ending.status);
+    latency_.Observe(seconds);
+    const api::Notes& notes = ending.notes;
+    log_.Write({.id = ending.facts.request_id, .peer = head.peer, .method = head.method,
+                .path = head.path, .status = ending.status, .seconds = seconds,
+                .tenant = ending.facts.caller.tenant, .model = notes.model,
+                .finish = ending.status == kClientGone ? "disconnect" : notes.finish,
+                .queue_seconds = notes.queue_s, .first_token_seconds = notes.first_token_s,
+                .prompt_tokens = notes.prompt_tokens, .cached_tokens = notes.cached_tokens,
+                .completion_tokens = notes.completion_tokens});
+  }
 
   void Count(std::string_view method, std::string_view route, int status) {
     const bool known = route != "none";
@@ -32,29 +51,21 @@ class Recorder {
         .Add();
   }
 
-  void OnEnd(const Ending& ending) {
-    Count(ending.method, ending.route, ending.status);
-    latency_.Observe(static_cast<double>(ending.duration_ns) * 1e-9);
-    if (!access_log_) return;
-    LogInfo("http", "{} {} status={} ms={:.1f} id={} tenant={}", ending.method, ending.route,
-            ending.status, static_cast<double>(ending.duration_ns) * 1e-6, ending.request_id,
-            ending.tenant);
-  }
-
  private:
   obs::Registry& registry_;
-  const bool access_log_;
+  const obs::AccessLog log_;
   obs::Histogram& latency_;
 };
 
 class HttpService final : public Server, public net::Handler {
  public:
-  HttpService(const ServerOptions& options, const identity::KeyRing& keys, api::App& app)
+  HttpService(const ServerOptions& options, const identity::KeyRing& keys, api::App& app,
+              obs::AccessLog log)
       : options_(options), app_(app),
         context_{options, keys, app,
                  !keys.has_keys() && IsLoopbackHost(options.net.host) &&
                      !options.allow_unauthenticated},
-        recorder_(std::make_shared<Recorder>(app.registry, options.access_log)) {}
+        recorder_(std::make_shared<Recorder>(app.registry, std::move(log))) {}
 
   Status Listen() {
     auto http = net::HttpServer::Start(options_.net, *this);
@@ -76,8 +87,9 @@ class HttpService final : public Server, public net::Handler {
     RequestFacts facts;
     Refusal refusal = RunSteps(context_, head, &facts);
     if (refusal) {
-      const Route* route = facts.match.route;
-      recorder_->Count(head.method, route == nullptr ? "none" : route->pattern, refusal->status);
+      const api::Notes nothing;
+      recorder_->Record({.head = head, .facts = facts, .notes = nothing,
+                         .status = refusal->status, .duration_ns = 0});
       AddCommonHeaders(facts, &refusal->headers);
       return {.refuse = std::move(refusal), .body_bytes_max = 0};
     }
@@ -91,9 +103,10 @@ class HttpService final : public Server, public net::Handler {
     // Again, because the interface carries nothing over; the answer may have changed meanwhile
     // (draining has begun), and then the later one counts.
     Refusal refusal = RunSteps(context_, exchange->head(), &facts);
-    auto decorated = Decorate(std::move(exchange), facts,
+    auto notes = std::make_shared<api::Notes>();
+    auto decorated = Decorate(std::move(exchange), facts, notes,
                               [recorder = recorder_](const Ending& ending) {
-                                recorder->OnEnd(ending);
+                                recorder->Record(ending);
                               });
     if (refusal) {
       decorated->Respond(*std::move(refusal));
@@ -104,7 +117,8 @@ class HttpService final : public Server, public net::Handler {
                                 .caller = std::move(facts.caller),
                                 .request_id = std::move(facts.request_id),
                                 .path_parameter = std::move(facts.match.parameter),
-                                .arrived_ns = NowNs()});
+                                .arrived_ns = NowNs(),
+                                .notes = std::move(notes)});
   }
 
   net::Response OnProtocolError(int status, std::string_view reason) override {
@@ -152,7 +166,9 @@ class HttpService final : public Server, public net::Handler {
 Result<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                               const identity::KeyRing& keys, api::App& app) {
   app.write_buffer_max = options.net.write_buffer_max;
-  auto server = std::make_unique<HttpService>(options, keys, app);
+  auto log = obs::AccessLog::Open(options.access_log);
+  if (!log.ok()) return log.status();
+  auto server = std::make_unique<HttpService>(options, keys, app, *std::move(log));
   RETURN_IF_ERROR(server->Listen());
   return std::unique_ptr<Server>(std::move(server));
 }

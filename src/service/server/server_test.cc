@@ -264,10 +264,10 @@ TEST_F(Steps, DrainingRefusesNewWorkButAnswersProbes) {
 }
 
 TEST_F(Steps, RequestIdsAreKeptWhenPlainAndReplacedWhenNot) {
-  Header("x-request-id", "abc-1.2:3_x");
+  Header("x-request-id", "abc-1.2_x");
   Status();
-  EXPECT_EQ(facts_.request_id, "abc-1.2:3_x");
-  for (const std::string& bad : {std::string("a b"), std::string("a\"b"), std::string(129, 'x'),
+  EXPECT_EQ(facts_.request_id, "abc-1.2_x");
+  for (const std::string& bad : {std::string("a b"), std::string("a\"b"), std::string(65, 'x'),
                                  std::string(), std::string("ä")}) {
     Header("x-request-id", bad);
     Status();

@@ -22,6 +22,19 @@ Status ErrorOf(const Delta& delta) {
   return OkStatus();
 }
 
+void Note(std::span<const Choice> choices, int n, Notes* notes) {
+  const UsageSum sum = SumUsage(choices, n);
+  notes->prompt_tokens = sum.prompt;
+  notes->cached_tokens = sum.cached;
+  notes->completion_tokens = sum.completion;
+  const Choice& first = choices.front();
+  if (first.finish) notes->finish = serving::FinishReasonName(*first.finish);
+  notes->queue_s = static_cast<double>(first.usage.queue_ns) * 1e-9;
+  if (first.usage.completion_tokens > 0) {
+    notes->first_token_s = static_cast<double>(first.usage.first_token_ns) * 1e-9;
+  }
+}
+
 class StreamAnswer final : public serving::Output {
  public:
   explicit StreamAnswer(AnswerParts parts)
@@ -32,6 +45,7 @@ class StreamAnswer final : public serving::Output {
   void OnDelta(int index, Delta&& delta) override {
     Choice& choice = choices_[static_cast<size_t>(index)];
     choice.usage = delta.usage;
+    choice.finish = delta.finish;
     if (error_.ok()) error_ = ErrorOf(delta);
     if (!error_.ok()) return;  // said once, at the end
     std::vector<std::string> chunks;
@@ -42,6 +56,7 @@ class StreamAnswer final : public serving::Output {
   }
 
   void OnFinished() override {
+    Note(choices_, parts_.n, parts_.notes.get());
     if (!error_.ok() && !started_) {
       parts_.exchange->Respond(ErrorResponse(error_));
       return;
@@ -89,7 +104,7 @@ class StreamAnswer final : public serving::Output {
   }
 
   const AnswerParts parts_;
-  std::vector<Choice> choices_;  // usage only
+  std::vector<Choice> choices_;  // usage and reason only
   Status error_;
   bool started_ = false;
   int64_t last_write_ns_;
@@ -110,6 +125,7 @@ class WholeAnswer final : public serving::Output {
   }
 
   void OnFinished() override {
+    Note(choices_, parts_.n, parts_.notes.get());
     if (!error_.ok()) {
       parts_.exchange->Respond(ErrorResponse(error_));
       return;

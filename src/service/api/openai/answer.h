@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "api/app.h"
 #include "api/openai/shape.h"
 #include "net/http.h"
 #include "serving/generation.h"
@@ -19,6 +20,8 @@ struct AnswerParts {
   std::string ignored_header;   // x-pelton-ignored; empty: none
   size_t write_buffer_max = 0;  // above it the reader is behind
   int64_t arrived_ns = 0;
+  std::shared_ptr<Notes> notes;  // filled before the answer ends
+  int n = 1;                     // choices of one prompt
 };
 
 // Comments go out when nothing else has for so long: the first early, so that proxies and people see

@@ -46,6 +46,7 @@ class AnswerTest : public ::testing::Test {
     parts.include_usage = usage;
     parts.write_buffer_max = 100;
     parts.ignored_header = "foo";
+    parts.notes = notes_;
     return parts;
   }
   static Delta Make(std::string text, std::optional<FinishReason> finish = {}, Status error = {}) {
@@ -55,6 +56,7 @@ class AnswerTest : public ::testing::Test {
     delta.error = std::move(error);
     return delta;
   }
+  std::shared_ptr<Notes> notes_ = std::make_shared<Notes>();
   std::shared_ptr<FakeExchange> exchange_ = std::make_shared<FakeExchange>();
 };
 
@@ -69,6 +71,8 @@ TEST_F(AnswerTest, AStreamEndsWithUsageAndDone) {
   EXPECT_TRUE(exchange_->written_.ends_with("data: [DONE]\n\n"));
   EXPECT_NE(exchange_->written_.find("\"total_tokens\":"), std::string::npos);
   EXPECT_TRUE(exchange_->finished_);
+  EXPECT_EQ(notes_->finish, "stop");
+  EXPECT_EQ(notes_->completion_tokens, 0);
 }
 
 TEST_F(AnswerTest, AnErrorBeforeTheFirstByteKeepsItsOwnStatus) {

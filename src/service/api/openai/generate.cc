@@ -76,6 +76,8 @@ AnswerParts PartsOf(const Call& call, const Flavour& flavour, const ParsedReques
   parts.ignored_header = IgnoredHeader(parsed.form.ignored);
   parts.write_buffer_max = call.app.write_buffer_max;
   parts.arrived_ns = call.arrived_ns;
+  parts.notes = call.notes;
+  parts.n = parsed.request.n;
   return parts;
 }
 
@@ -90,6 +92,7 @@ Status StartOnPrepThread(const Call& call, const Flavour& flavour, Abandon* aban
   if (const double limit_s = call.app.options.request_timeout_s; limit_s > 0) {
     request.deadline_ns = call.arrived_ns + static_cast<int64_t>(limit_s * 1e9);
   }
+  call.notes->model = (*model)->name;
   AnswerParts parts = PartsOf(call, flavour, *parsed, (*model)->name);
   auto output = parsed->form.stream ? MakeStreamAnswer(std::move(parts))
                                     : MakeWholeAnswer(std::move(parts));

@@ -7,18 +7,23 @@
 
 namespace pelton::api::openai {
 
-std::string UsageJson(std::span<const Choice> choices, int n) {
-  int64_t prompt = 0, cached = 0, completion = 0;
+UsageSum SumUsage(std::span<const Choice> choices, int n) {
+  UsageSum sum;
   for (size_t i = 0; i < choices.size(); ++i) {
-    completion += choices[i].usage.completion_tokens;
+    sum.completion += choices[i].usage.completion_tokens;
     if (i % static_cast<size_t>(n) != 0) continue;
-    prompt += choices[i].usage.prompt_tokens;
-    cached += choices[i].usage.cached_tokens;
+    sum.prompt += choices[i].usage.prompt_tokens;
+    sum.cached += choices[i].usage.cached_tokens;
   }
+  return sum;
+}
+
+std::string UsageJson(std::span<const Choice> choices, int n) {
+  const UsageSum sum = SumUsage(choices, n);
   return fmt::format(
       "{{\"prompt_tokens\":{},\"completion_tokens\":{},\"total_tokens\":{},"
       "\"prompt_tokens_details\":{{\"cached_tokens\":{}}}}}",
-      prompt, completion, prompt + completion, cached);
+      sum.prompt, sum.completion, sum.prompt + sum.completion, sum.cached);
 }
 
 std::string_view FinishWord(backend::FinishReason reason) {

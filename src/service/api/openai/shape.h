@@ -47,7 +47,12 @@ class Shape {  // owned by one answer
 std::unique_ptr<Shape> ChatShape(AnswerHead head, int choices);
 std::unique_ptr<Shape> CompletionShape(AnswerHead head, int choices);
 
-// {"prompt_tokens":…} of all choices: a prompt counts once, however many choices it has.
+// Of all choices: a prompt counts once, however many choices (`n`) it has.
+struct UsageSum {
+  int64_t prompt = 0, cached = 0, completion = 0;
+};
+UsageSum SumUsage(std::span<const Choice> choices, int n);
+// {"prompt_tokens":…}
 std::string UsageJson(std::span<const Choice> choices, int n);
 // "stop" or "length".
 std::string_view FinishWord(backend::FinishReason reason);
