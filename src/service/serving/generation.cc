@@ -72,10 +72,11 @@ void Generation::ReaderDrained() {
 Flow Generation::Take(int index, Delta&& delta) {
   const bool last = delta.finish.has_value();
   const int pending = sequences_[static_cast<size_t>(index)]->pending.fetch_add(1) + 1;
+  const bool pause = !last && (pending >= kPendingMax || congested_.load());
+  // Told before the delta is posted: a Resume that crosses the pause waits in the backend's inbox.
+  if (pause) any_paused_.store(true);
   pump_.Post(shared_from_this(), index, std::move(delta));
-  if (last || (pending < kPendingMax && !congested_.load())) return Flow::kContinue;
-  any_paused_.store(true);
-  return Flow::kPause;
+  return pause ? Flow::kPause : Flow::kContinue;
 }
 
 void Generation::ResumeAll() {
