@@ -23,7 +23,8 @@ class Pull(unittest.TestCase):
         self.folder.cleanup()
 
     def pull(self, *words, token=None):
-        env = {k: v for k, v in os.environ.items() if k != "HF_TOKEN" and not k.endswith("_proxy")}
+        env = {k: v for k, v in os.environ.items()
+               if k != "HF_TOKEN" and not k.endswith("_proxy") and not k.startswith("PELTON_")}
         if token:
             env["HF_TOKEN"] = token
         return subprocess.run([PELTON, "pull", *words, "--hub", self.hub.url, "--state-dir",
