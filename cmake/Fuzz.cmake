@@ -7,7 +7,7 @@
 #     DICT json.dict                 optional dictionary, beside the source
 #     MAX_LEN 4096)                  optional longest input, bytes
 #
-# Seeds: fuzz/corpus/<name>/. ctest runs each target for PELTON_FUZZ_SECONDS (environment; 10).
+# Seeds: fuzz/corpus/<name>/. ctest runs each target for FUZZ_SECONDS (environment; 10).
 function(pelton_fuzz)
   cmake_parse_arguments(F "" "NAME;DICT;MAX_LEN" "SRCS;ROOMS;LIBS" ${ARGN})
   if(F_UNPARSED_ARGUMENTS OR NOT F_NAME OR NOT F_SRCS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs one fuzz target:  fuzz.sh PROGRAM NAME [libFuzzer options]
-# PELTON_FUZZ_SECONDS (10) says how long. New inputs go to build/fuzz/found/NAME, a failing one to
-# build/fuzz/failures; PELTON_FUZZ_KEEP=1 merges what adds coverage into fuzz/corpus/NAME.
+# FUZZ_SECONDS (10) says how long. New inputs go to build/fuzz/found/NAME, a failing one to
+# build/fuzz/failures; FUZZ_KEEP=1 merges what adds coverage into fuzz/corpus/NAME.
 # Executions are added up in build/fuzz/executions.tsv.
 set -euo pipefail
 program=$1 name=$2
@@ -11,7 +11,7 @@ seeds=$root/fuzz/corpus/$name
 work=$root/build/fuzz
 found=$work/found/$name
 mkdir -p "$seeds" "$found" "$work/failures" "$work/log"
-seconds=${PELTON_FUZZ_SECONDS:-10}
+seconds=${FUZZ_SECONDS:-10}
 log=$work/log/$name.log
 status=0
 "$program" "$@" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2560 -malloc_limit_mb=1024 \
@@ -23,7 +23,7 @@ if [ "$status" != 0 ]; then
   echo "fuzz target $name failed; the input lies in build/fuzz/failures"
   exit "$status"
 fi
-if [ "${PELTON_FUZZ_KEEP:-0}" = 1 ]; then
+if [ "${FUZZ_KEEP:-0}" = 1 ]; then
   "$program" "$@" -merge=1 "$seeds" "$found" >>"$log" 2>&1
 fi
 echo "$name: ${executions:-0} executions in $seconds s, $(find "$found" -type f | wc -l) new inputs"

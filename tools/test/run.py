@@ -7,7 +7,7 @@
 
 One ctest run covers several build trees: build/test/CTestTestfile.cmake names them in order, and
 a tree that is not built yet is built by a test of its own, which the tree's tests require.
-The run has its own deadline (PELTON_TEST_DEADLINE_MINUTES, 75; long: 600). When it passes, the
+The run has its own deadline (TEST_DEADLINE_MINUTES, 75; long: 600). When it passes, the
 stage and test that ran are named and the result is a failure.
 """
 import argparse
@@ -174,10 +174,10 @@ def main() -> int:
     parser.add_argument("--long", action="store_true")
     args = parser.parse_args()
     env = environment()
-    env.setdefault("PELTON_FUZZ_SECONDS", "300" if args.long else "10")
+    env.setdefault("FUZZ_SECONDS", "300" if args.long else "10")
     if args.long:
-        env["PELTON_FUZZ_KEEP"] = "1"
-    run = Run(env, float(env.get("PELTON_TEST_DEADLINE_MINUTES", "600" if args.long else "75")))
+        env["FUZZ_KEEP"] = "1"
+    run = Run(env, float(env.get("TEST_DEADLINE_MINUTES", "600" if args.long else "75")))
     try:
         return stages(run, args.long)
     except Deadline as passed:
