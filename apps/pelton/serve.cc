@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -63,6 +64,14 @@ int Fail(const Status& status) {
   std::replace(line.begin(), line.end(), '\n', ' ');
   fmt::print(stderr, "pelton: {}\n", line);
   return 1;
+}
+
+// A connection is a descriptor: take as many as the system lets this process have.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 // SIGUSR1 is how the loader says that it has ended.
@@ -189,6 +198,7 @@ void Serving::Drain() {
 int Serving::Run() {
   pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
   if (const Status status = Compose(); !status.ok()) return Fail(status);
   if (const Status status = Load(); !status.ok()) return Fail(status);
   PrintReady(options_, server_->port(), *catalogue_, started_ns_);

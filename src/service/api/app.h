@@ -25,8 +25,8 @@ struct ApiOptions {
             {.help = "Refuse request fields that are unknown or without effect, instead of naming "
                      "them in the header x-pelton-ignored."});
     v.Field("request-timeout-s", request_timeout_s,
-            {.help = "Seconds after which a request that has not begun is dropped and one that "
-                     "runs is ended; 0: never.", .min = 0, .max = 86'400});
+            {.help = "Seconds after which a request that still waits in the queue is dropped (504); "
+                     "0: never.", .min = 0, .max = 86'400});
     v.Field("stall-s", stall_s,
             {.help = "Seconds without a turn of a generation loop after which /healthz fails.",
              .min = 1, .max = 3'600});

@@ -69,7 +69,10 @@ class HttpService final : public Server, public net::Handler {
 
   Status Listen() {
     auto http = net::HttpServer::Start(options_.net, *this);
-    if (!http.ok()) return http.status();
+    if (!http.ok()) {
+      return {http.status().code(),
+              http.status().message() + "; choose another address with --host and --port"};
+    }
     http_ = *std::move(http);
     AddGauges();
     return OkStatus();

@@ -98,10 +98,11 @@ class SimBackend final : public Backend {
   void Loop(const std::stop_token& stop);
   void DrainInbox(const std::stop_token& stop);
   void Apply(const std::vector<RequestId>& cancels, const std::vector<RequestId>& resumes);
+  void DropExpired(int64_t now_ns);
   void Admit(int64_t now_ns);
   void Step(int64_t now_ns);
   bool Emit(Sequence* sequence, int64_t now_ns);
-  void Finish(Sequence* sequence, FinishReason reason, std::string text);
+  void Finish(Sequence* sequence, FinishReason reason, std::string text, Status error = {});
   void Publish();
   bool Stalled() const {
     return options_.stall_after > 0 && generated_ >= static_cast<uint64_t>(options_.stall_after);
@@ -215,7 +216,19 @@ void SimBackend::Apply(const std::vector<RequestId>& cancels,
   }
 }
 
+// As the own engine: what waits beyond its deadline is never started.
+void SimBackend::DropExpired(int64_t now_ns) {
+  std::erase_if(waiting_, [&](Sequence& sequence) {
+    const int64_t deadline_ns = sequence.request.deadline_ns;
+    if (deadline_ns == 0 || now_ns < deadline_ns) return false;
+    Finish(&sequence, FinishReason::kError, "",
+           DeadlineExceeded("the deadline passed while the request was queued"));
+    return true;
+  });
+}
+
 void SimBackend::Admit(int64_t now_ns) {
+  DropExpired(now_ns);
   while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.slots) {
     Sequence sequence = std::move(waiting_.front());
     waiting_.pop_front();
@@ -297,13 +310,15 @@ bool SimBackend::Emit(Sequence* sequence, int64_t now_ns) {
   return false;
 }
 
-void SimBackend::Finish(Sequence* sequence, FinishReason reason, std::string text) {
+void SimBackend::Finish(Sequence* sequence, FinishReason reason, std::string text,
+                        Status error) {
   sequence->usage.prompt_tokens = static_cast<int>(sequence->request.prompt.size());
   sequence->usage.total_ns = NowNs() - sequence->submitted_ns;
   Delta delta;
   delta.text = std::move(text);
   delta.tokens = std::move(sequence->tokens);
   delta.finish = reason;
+  delta.error = std::move(error);
   delta.usage = sequence->usage;
   sequence->sink->OnDelta(std::move(delta));
 }

@@ -1,0 +1,88 @@
+"""The server on the real SmolLM2: what a simulation cannot show."""
+import os
+import random
+import threading
+import time
+
+import pytest
+from harness import Server, StreamReader, disconnect_at_random, metric, request, wait_for
+
+CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
+HELLO = [{"role": "user", "content": "Hello"}]
+MODEL = os.environ["PELTON_MODEL_SMOLLM2"]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Server(f"smollm2={MODEL}", "--ctx", "2048", "--max-running", "16", ready_s=120) as s:
+        yield s
+
+
+def nothing_runs(server):
+    return all(metric(server, name) == 0 for name in (
+        "pelton_sequences_running", "pelton_sequences_waiting", "pelton_kv_blocks_used",
+        "pelton_admitted_sequences", "pelton_prep_queued"))
+
+
+def test_a_thousand_disconnects_leave_no_block_thread_or_descriptor(server):
+    request(server, "POST", CHAT, {"messages": HELLO, "max_tokens": 2}, timeout=120)
+    assert wait_for(lambda: nothing_runs(server), 30)
+    before = (server.descriptors(), server.threads())
+
+    def storm(seed):
+        rng = random.Random(seed)
+        for _ in range(250):
+            disconnect_at_random(server, rng)
+
+    threads = [threading.Thread(target=storm, args=(seed,)) for seed in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert wait_for(lambda: nothing_runs(server), 60)
+    assert wait_for(lambda: server.descriptors() <= before[0] and server.threads() == before[1])
+    assert request(server, "POST", CHAT, {"messages": HELLO, "max_tokens": 2}, timeout=120).status == 200
+
+
+def test_a_vanished_client_ends_its_generation_within_two_steps(server):
+    stream = StreamReader(server, CHAT, {"messages": HELLO, "stream": True, "max_tokens": 1500,
+                                         "ignore_eos": True}, timeout=120)
+    events = stream.events()
+    for _ in range(4):
+        next(events)
+    stream.close()
+    gone = metric(server, "pelton_steps_total")
+    assert wait_for(lambda: nothing_runs(server), 30)
+    time.sleep(0.3)
+    # Two steps after the loop heard of it; a few more may pass until this test has read the figure.
+    assert metric(server, "pelton_steps_total") - gone <= 8
+
+
+def test_a_seed_gives_the_same_text_alone_and_in_company(server):
+    body = {"messages": HELLO, "seed": 11, "temperature": 1, "max_tokens": 12}
+
+    def ask(out, fields):
+        reply = request(server, "POST", CHAT, {**body, **fields}, timeout=300)
+        out.append(reply.json()["choices"][0]["message"]["content"])
+
+    alone, company, others = [], [], []
+    ask(alone, {})
+    threads = [threading.Thread(target=ask, args=(others, {"seed": i, "max_tokens": 20})) for i in range(6)]
+    threads.append(threading.Thread(target=ask, args=(company, {})))
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert company == alone
+    assert len(set(others)) > 3
+
+
+def test_a_prompt_too_long_names_both_numbers(server):
+    reply = request(server, "POST", COMPLETIONS, {"prompt": "word " * 3000}, timeout=120)
+    assert reply.status == 400 and reply.error["code"] == "context_length_exceeded"
+    assert "2048" in reply.error["message"] and "300" in reply.error["message"]
+
+
+def test_tokens_come_back_as_the_text_they_were(server):
+    text = "Grüße, 世界! \U0001f600 <|im_end|>\n\tcode();"
+    ids = request(server, "POST", "/tokenize", {"content": text}).json()["tokens"]
+    assert request(server, "POST", "/detokenize", {"tokens": ids}).json()["content"] == text
+    special = request(server, "POST", "/tokenize", {"content": "<|im_end|>", "parse_special": True})
+    plain = request(server, "POST", "/tokenize", {"content": "<|im_end|>"})
+    assert len(special.json()["tokens"]) == 1 < len(plain.json()["tokens"])
