@@ -62,7 +62,8 @@ void CheckGenerate(const Result<api::openai::ParsedRequest>& parsed) {
   Require(sequences->size() == request.prompts.size() * static_cast<size_t>(request.n));
   Require(sequences->size() <= static_cast<size_t>(serving::kSequencesOfRequestMax));
   for (const auto& sequence : *sequences) CheckSequence(sequence);
-  for (const char c : api::openai::IgnoredHeader(parsed->form.ignored)) Require(c >= ' ' && c <= '~');
+  const std::string header = api::openai::IgnoredHeader(parsed->form.ignored);
+  for (const char c : header) Require(c >= ' ' && c <= '~');
 }
 
 }  // namespace

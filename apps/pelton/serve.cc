@@ -97,7 +97,8 @@ void PrintReady(const ServeOptions& options, int port, const serving::Catalogue&
   fmt::print("ready in {:.2f} s on http://{}:{}\n",
              static_cast<double>(NowNs() - started_ns) * 1e-9, name, port);
   fmt::print("try: curl http://{}:{}/v1/chat/completions -H 'content-type: application/json'{} "
-             "-d '{{\"model\":\"{}\",\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n",
+             "-d '{{\"model\":\"{}\","
+             "\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n",
              name, port, keys ? " -H \"authorization: Bearer $KEY\"" : "", models.front()->name);
   std::fflush(stdout);
 }

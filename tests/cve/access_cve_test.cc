@@ -76,8 +76,10 @@ TEST_F(AccessCve, Row31_NoRouteIsOpenForLackOfAPrefix) {
     }
   }
   for (const char* path : {"/invocations", "/v2/embed", "/pause", "/resume", "/sleep",
-                           "/update_weights", "/collective_rpc", "/load_lora_adapter", "/server_info",
-                           "/v2/repository/index", "/api/pull", "/api/delete", "/api/tags", "/slots",
+                           "/update_weights", "/collective_rpc", "/load_lora_adapter",
+                           "/server_info",
+                           "/v2/repository/index", "/api/pull", "/api/delete", "/api/tags",
+                           "/slots",
                            "/props", "/lora-adapters", "/config", "/debug", "/docs", "/"}) {
     for (const char* method : {"GET", "POST", "DELETE"}) {
       EXPECT_EQ(Ask(method, path, {}), 401) << path;
@@ -138,7 +140,8 @@ TEST_F(AccessCve, Row34_Cve_2026_35030_OnlyTheWholeKeyCounts) {
 TEST_F(AccessCve, Row34_Cve_2026_47101_RoleAndTenantComeFromTheKeyAlone) {
   const std::vector<std::pair<std::string, std::string>> headers = {
       {"x-api-key", std::string(kUser)}, {"x-role", "operator"}, {"x-tenant", "ops"},
-      {"x-user-role", "proxy_admin"}, {"x-forwarded-user", "ops"}, {"x-forwarded-for", "127.0.0.1"}};
+      {"x-user-role", "proxy_admin"}, {"x-forwarded-user", "ops"},
+      {"x-forwarded-for", "127.0.0.1"}};
   EXPECT_EQ(Ask("GET", "/metrics", headers), 403);
   EXPECT_EQ(Ask("GET", "/v1/models", headers), 0);
   EXPECT_EQ(facts_.caller.tenant, "acme");

@@ -24,7 +24,8 @@ std::string Completion(const std::string& field) { return R"({"prompt":"Hi",)" +
 void RefusedEverywhere(const std::string& name, const std::string& value) {
   const std::string field = fmt::format("\"{}\":{}", name, value);
   for (const Status& status :
-       {ParseChat(Chat(field), false).status(), ParseCompletion(Completion(field), false).status()}) {
+       {ParseChat(Chat(field), false).status(),
+        ParseCompletion(Completion(field), false).status()}) {
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << field;
     EXPECT_EQ(status.param(), name);
   }
@@ -79,7 +80,8 @@ TEST(ParametersCve, Row18_Cve_2026_54235_TemperatureThatIsNoNumber) {
 TEST(ParametersCve, Row18_SmallestNumbersStayFinite) {
   const auto backend = backend::MakeSimBackend({});
   const auto parsed = ParseChat(
-      Chat(R"("temperature":1e-300,"top_p":1e-300,"min_p":1e-300,"repetition_penalty":0.01)"), false);
+      Chat(R"("temperature":1e-300,"top_p":1e-300,"min_p":1e-300,"repetition_penalty":0.01)"),
+      false);
   ASSERT_TRUE(parsed.ok());
   const auto sequences = serving::Prepare(parsed->request, *backend);
   ASSERT_TRUE(sequences.ok());

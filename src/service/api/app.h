@@ -25,8 +25,8 @@ struct ApiOptions {
             {.help = "Refuse request fields that are unknown or without effect, instead of naming "
                      "them in the header x-pelton-ignored."});
     v.Field("request-timeout-s", request_timeout_s,
-            {.help = "Seconds after which a request that still waits in the queue is dropped (504); "
-                     "0: never.", .min = 0, .max = 86'400});
+            {.help = "Seconds after which a request that still waits in the queue is dropped "
+                     "(504); 0: never.", .min = 0, .max = 86'400});
     v.Field("stall-s", stall_s,
             {.help = "Seconds without a turn of a generation loop after which /healthz fails.",
              .min = 1, .max = 3'600});
@@ -43,7 +43,8 @@ struct App {
   std::atomic<bool> draining{false};
 };
 
-// What a handler knows of an answer, for the access log. Written before the answer ends, read after.
+// What a handler knows of an answer, for the access log. Written before the answer ends, read
+// after.
 struct Notes {
   std::string model;
   std::string_view finish = {};  // finish reason of the first sequence

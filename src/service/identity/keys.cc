@@ -33,7 +33,8 @@ Result<std::string_view> KeyOf(const Credentials& credentials) {
   const std::string_view value = Trim(*credentials.authorization);
   const size_t space = value.find(' ');
   if (space == std::string_view::npos || !EqualWithoutCase(value.substr(0, space), "bearer")) {
-    return Unauthenticated(fmt::format("the Authorization header is not a bearer token: {}", kHowTo));
+    return Unauthenticated(
+        fmt::format("the Authorization header is not a bearer token: {}", kHowTo));
   }
   return Trim(value.substr(space));
 }

@@ -52,10 +52,11 @@ struct ServerOptions {
             {.help = "Origin whose pages may call this server from a browser; * for all. "
                      "Repeatable; off by default."});
     v.Field("allowed-host", allowed_hosts,
-            {.help = "Host name that requests may carry besides loopback's, when there are no keys. "
-                     "Repeatable."});
-    v.Field("access-log", access_log, {.help = "One line of JSON a request: a file, or - for standard error.",
-                                          .value_name = "FILE"});
+            {.help = "Host name that requests may carry besides loopback's, when there are no "
+                     "keys. Repeatable."});
+    v.Field("access-log", access_log,
+            {.help = "One line of JSON a request: a file, or - for standard error.",
+             .value_name = "FILE"});
     v.Field("drain-s", drain_s,
             {.help = "Seconds that running requests get to finish after SIGTERM.",
              .min = 0, .max = 3600});

@@ -16,8 +16,8 @@
 
 namespace pelton::serving {
 
-// What takes the deltas: an API's stream or collector. All calls come from the pump's thread, one at
-// a time, none after OnFinished.
+// What takes the deltas: an API's stream or collector. All calls come from the pump's thread, one
+// at a time, none after OnFinished.
 class Output {
  public:
   virtual ~Output() = default;

@@ -56,7 +56,9 @@ void Pump::Loop(const std::stop_token& stop) {
       for (auto& arrival : arrivals_) watched_.push_back(std::move(arrival));
       arrivals_.clear();
     }
-    for (Item& item : batch) item.generation->Deliver(item.index, std::move(item.delta), item.at_ns);
+    for (Item& item : batch) {
+      item.generation->Deliver(item.index, std::move(item.delta), item.at_ns);
+    }
     batch.clear();
     if (std::chrono::steady_clock::now() >= next_tick) {
       Tick();

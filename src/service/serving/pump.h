@@ -1,5 +1,5 @@
-// The pump: one thread that takes what backends generate to the answers under way, so that neither a
-// backend's thread nor an io thread formats JSON. A backend's step wakes it at most once.
+// The pump: one thread that takes what backends generate to the answers under way, so that neither
+// a backend's thread nor an io thread formats JSON. A backend's step wakes it at most once.
 #pragma once
 
 #include <condition_variable>

@@ -24,8 +24,8 @@ struct AnswerParts {
   int n = 1;                     // choices of one prompt
 };
 
-// Comments go out when nothing else has for so long: the first early, so that proxies and people see
-// that the request has been taken, the others as often as proxies' idle limits want.
+// Comments go out when nothing else has for so long: the first early, so that proxies and people
+// see that the request has been taken, the others as often as proxies' idle limits want.
 inline constexpr int64_t kFirstCommentNs = 2'500'000'000;
 inline constexpr int64_t kCommentNs = 10'000'000'000;
 

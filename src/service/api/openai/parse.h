@@ -1,6 +1,6 @@
-// OpenAI's request bodies → serving requests: the only place that knows OpenAI's field names. Pure
-// functions of the body; everything a client can send ends in a value or in INVALID_ARGUMENT that
-// names the field.
+// OpenAI's request bodies → serving requests: the only place that knows OpenAI's field names.
+// Pure functions of the body; everything a client can send ends in a value or in INVALID_ARGUMENT
+// that names the field.
 #pragma once
 
 #include <string>

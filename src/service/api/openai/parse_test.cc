@@ -181,7 +181,8 @@ TEST(ChatParse, BadMessagesAreRefusedByPlace) {
 TEST(ChatParse, CountsAreBoundedOnBothSides) {
   const auto messages = [](int n) {
     std::string text;
-    for (int i = 0; i < n; ++i) text += (i ? "," : "") + std::string(R"({"role":"user","content":"x"})");
+    const std::string one = R"({"role":"user","content":"x"})";
+    for (int i = 0; i < n; ++i) text += (i ? "," : "") + one;
     return ParseChat("{\"messages\":[" + text + "]}", false).ok();
   };
   EXPECT_TRUE(messages(serving::kMessagesMax));

@@ -1,5 +1,5 @@
-// How answers look: OpenAI's JSON for chat and for completions, whole and in chunks. Pure formatting;
-// used on the pump's thread.
+// How answers look: OpenAI's JSON for chat and for completions, whole and in chunks. Pure
+// formatting; used on the pump's thread.
 #pragma once
 
 #include <cstdint>

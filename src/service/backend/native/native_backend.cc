@@ -11,7 +11,8 @@ namespace {
 
 class SinkAdapter final : public engine::DeltaSink {
  public:
-  SinkAdapter(std::shared_ptr<backend::DeltaSink> sink, std::shared_ptr<const text::Tokenizer> tokenizer)
+  SinkAdapter(std::shared_ptr<backend::DeltaSink> sink,
+              std::shared_ptr<const text::Tokenizer> tokenizer)
       : sink_(std::move(sink)), tokenizer_(std::move(tokenizer)) {}
 
   engine::Flow OnDelta(engine::Delta&& delta) override {
@@ -60,7 +61,8 @@ class NativeBackend final : public Backend {
     return {.running = stats.running, .waiting = stats.waiting, .kv_blocks = stats.kv_blocks,
             .kv_blocks_used = stats.kv_blocks_used, .steps = stats.steps,
             .prompt_tokens = stats.prompt_tokens, .generated_tokens = stats.generated_tokens,
-            .preemptions = stats.preemptions, .heartbeat_ns = std::max(stats.heartbeat_ns, created_ns_)};
+            .preemptions = stats.preemptions,
+            .heartbeat_ns = std::max(stats.heartbeat_ns, created_ns_)};
   }
   void CloseIntake() override { parts_.engine->CloseIntake(); }
 

@@ -31,7 +31,8 @@ Refusal CheckBody(const StepContext& context, const net::RequestHead& head, Requ
   if (facts->match.route->body == BodyKind::kNone) return std::nullopt;
   const auto type = head.headers.Find("content-type");
   if (type && !IsJson(*type)) {
-    return api::HttpErrorResponse(415, "the body must be JSON: send content-type: application/json");
+    return api::HttpErrorResponse(
+        415, "the body must be JSON: send content-type: application/json");
   }
   const auto encoding = head.headers.Find("content-encoding");
   if (encoding && Normal(*encoding) != "identity") {

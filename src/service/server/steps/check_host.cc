@@ -15,7 +15,7 @@ std::string_view NameOf(std::string_view host) {
   const size_t colon = host.find(':');
   if (colon == std::string_view::npos) return host;
   const std::string_view port = host.substr(colon + 1);
-  const bool digits = std::all_of(port.begin(), port.end(), [](char c) { return c >= '0' && c <= '9'; });
+  const bool digits = port.find_first_not_of("0123456789") == std::string_view::npos;
   return digits ? host.substr(0, colon) : std::string_view();
 }
 
@@ -28,7 +28,8 @@ std::string LowerCase(std::string_view text) {
 }  // namespace
 
 // Against DNS rebinding: a page of some other site whose name was pointed at 127.0.0.1 still sends
-// its own name. Where a key is needed the browser has none to send, so only the keyless case checks.
+// its own name. Where a key is needed the browser has none to send, so only the keyless case
+// checks.
 Refusal CheckHost(const StepContext& context, const net::RequestHead& head, RequestFacts*) {
   if (!context.check_host) return std::nullopt;
   const auto host = head.headers.Find("host");

@@ -3,8 +3,8 @@
 namespace pelton::server {
 namespace {
 
-// The order is the contract: nobody learns of a route before having shown a key, and no body is read
-// before all of them agree.
+// The order is the contract: nobody learns of a route before having shown a key, and no body is
+// read before all of them agree.
 constexpr Step kSteps[] = {
     GiveRequestId,
     CheckHost,

@@ -1,6 +1,6 @@
-// What happens to every request once its head is there and before any of its body is read: a list of
-// steps, each of which may answer instead. One file each. Pure functions of head and context; run on
-// io threads.
+// What happens to every request once its head is there and before any of its body is read: a list
+// of steps, each of which may answer instead. One file each. Pure functions of head and context;
+// run on io threads.
 #pragma once
 
 #include <atomic>
