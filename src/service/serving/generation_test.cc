@@ -113,6 +113,10 @@ class GenerationTest : public ::testing::Test {
     metrics_ = std::make_shared<ModelMetrics>(registry_, "m");
     generation_ = std::make_shared<Generation>(pump_, output_, 0);
   }
+  // As every backend's destructor does: a sink that nobody ends holds its generation, and that the
+  // backend.
+  ~GenerationTest() override { backend_->sinks_.clear(); }
+
   Status Start(int sequences) {
     auto ticket = admission_.Admit("t", sequences, 1);
     return generation_->Start(model_, metrics_,
