@@ -28,7 +28,8 @@ namespace pelton::app {
 namespace {
 
 constexpr int kDrainPollMs = 50;
-constexpr int kCancelWaitMs = 3000;  // for cancelled answers to be told so
+constexpr int kDrainRestUs = 5000;                // between looks when only a sequence is left
+constexpr int64_t kCancelWaitNs = 3'000'000'000;  // for cancelled answers to be told so
 
 struct ServeOptions {
   std::string config;
@@ -115,6 +116,8 @@ class Serving {
   Status Compose();
   Status Load();
   void Drain();
+  bool Quiet(int timeout_ms);
+  bool WaitQuiet(int64_t earliest_ns, int64_t latest_ns);
 
   ServeOptions& options_;
   const int64_t started_ns_ = NowNs();
@@ -172,6 +175,17 @@ Status Serving::Load() {
   return status;
 }
 
+// True when no answer is under way and no sequence either: one whose client has gone may outlive its
+// answer by a step.
+bool Serving::Quiet(int timeout_ms) {
+  if (!server_->WaitIdle(timeout_ms) || service_->admission().sequences() > 0) return false;
+  for (const auto& served : catalogue_->Ready()) {
+    const backend::Stats stats = served->backend->GetStats();
+    if (stats.running + stats.waiting > 0) return false;
+  }
+  return true;
+}
+
 // From the outside in: new work, running work, listener. A second signal ends it at once.
 void Serving::Drain() {
   LogInfo("serve", "shutting down: new work is refused, running answers get {} s",
@@ -181,18 +195,29 @@ void Serving::Drain() {
   const int64_t earliest_ns = now_ns + static_cast<int64_t>(options_.server.drain_delay_s * 1e9);
   const int64_t latest_ns =
       std::max(earliest_ns, now_ns + static_cast<int64_t>(options_.server.drain_s * 1e9));
-  while (NowNs() < latest_ns) {
+  if (WaitQuiet(earliest_ns, latest_ns)) {
+    server_->StopAccepting();
+    return;
+  }
+  server_->StopAccepting();
+  service_->CancelAll();
+  if (WaitQuiet(0, NowNs() + kCancelWaitNs)) return;
+  // What does not even cancel may call into anything that would be taken down now.
+  LogWarn("serve", "some work could not be ended; leaving without it");
+  _exit(0);
+}
+
+// False when it is not quiet by `latest_ns`; true not before `earliest_ns`.
+bool Serving::WaitQuiet(int64_t earliest_ns, int64_t latest_ns) {
+  while (true) {
     const timespec at_once{};
     const int signal = sigtimedwait(&signals_, nullptr, &at_once);
     if (signal == SIGTERM || signal == SIGINT) _exit(128 + signal);
-    const bool idle = server_->WaitIdle(kDrainPollMs);
-    if (idle && NowNs() >= earliest_ns) break;
-    if (idle) usleep(kDrainPollMs * 1000);
-  }
-  server_->StopAccepting();
-  if (!server_->WaitIdle(0)) {
-    service_->CancelAll();
-    server_->WaitIdle(kCancelWaitMs);
+    const bool quiet = Quiet(kDrainPollMs);
+    const int64_t now_ns = NowNs();
+    if (quiet && now_ns >= earliest_ns) return true;
+    if (now_ns >= latest_ns) return false;
+    usleep(kDrainRestUs);
   }
 }
 

@@ -135,6 +135,27 @@ def test_what_does_not_end_in_time_is_told_so():
         assert time.monotonic() - begun < 6
 
 
+def test_work_that_cannot_be_ended_does_not_keep_it():
+    with Server("sim:?rate=1000&stall_after=3", "--drain-s", "1") as s:
+        stream = StreamReader(s, CHAT, {"messages": HELLO, "stream": True})
+        next(stream.events())
+        begun = time.monotonic()
+        assert s.terminate(20) == 0
+        assert time.monotonic() - begun < 10
+        stream.close()
+
+
+def test_a_client_that_goes_just_before_the_end():
+    for _ in range(5):
+        with Server("sim:?rate=3&length=100") as s:
+            stream = StreamReader(s, CHAT, {"messages": HELLO, "stream": True})
+            next(stream.events())
+            stream.close()
+            begun = time.monotonic()
+            assert s.terminate(20) == 0
+            assert time.monotonic() - begun < 3
+
+
 def test_a_second_signal_ends_it_at_once():
     s = Server("sim:?rate=1&length=100000")
     stream = StreamReader(s, CHAT, {"messages": HELLO, "stream": True})

@@ -127,7 +127,7 @@ class HttpService final : public Server, public net::Handler {
   net::Response OnProtocolError(int status, std::string_view reason) override {
     recorder_->Count("", "none", status);
     RequestFacts facts;
-    facts.request_id = "none";
+    facts.request_id = obs::ChooseRequestId(std::nullopt);
     net::Response response = api::HttpErrorResponse(status, reason);
     AddCommonHeaders(facts, &response.headers);
     return response;
