@@ -175,8 +175,8 @@ Status Serving::Load() {
   return status;
 }
 
-// True when no answer is under way and no sequence either: one whose client has gone may outlive its
-// answer by a step.
+// True when no answer is under way and no sequence either: one whose client has gone may outlive
+// its answer by a step.
 bool Serving::Quiet(int timeout_ms) {
   if (!server_->WaitIdle(timeout_ms) || service_->admission().sequences() > 0) return false;
   for (const auto& served : catalogue_->Ready()) {
