@@ -62,10 +62,12 @@ int main(int argc, char** argv) {
     sum.cancelled += outcome.cancelled;
     sum.expired += outcome.expired;
     sum.refused += outcome.refused;
+    sum.hit_tokens += outcome.hit_tokens;
+    sum.evictions += outcome.evictions;
   }
   fmt::print("{} worlds held: {} turns, {} requests ({} refused, {} cancelled, {} expired), {} "
-             "preemptions\n",
+             "preemptions, {} tokens found, {} blocks evicted\n",
              seeds, sum.turns, sum.requests, sum.refused, sum.cancelled, sum.expired,
-             sum.preemptions);
+             sum.preemptions, sum.hit_tokens, sum.evictions);
   return 0;
 }

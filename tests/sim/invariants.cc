@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 
 #include "world.h"
 
@@ -44,7 +45,6 @@ std::vector<World::Before> World::Picture() {
 }
 
 void World::CheckBlocks() {
-  std::set<kv::BlockId> held;
   for (const auto& sequence : loop_.sequences()) {
     const auto& blocks = sequence->blocks;
     const int want = (sequence->computed + kernels::kKvBlockTokens - 1) / kernels::kKvBlockTokens;
@@ -60,14 +60,42 @@ void World::CheckBlocks() {
       Fail(fmt::format("request {}: {} of {} positions, context {}", sequence->request.id,
                        sequence->computed, sequence->known(), config_.context));
     }
-    for (const kv::BlockId block : blocks) {
-      if (!held.insert(block).second) Fail(fmt::format("block {} is held twice", block));
+  }
+  CheckSharing();
+}
+
+// Every block is free, idle or held; it has as many references as sequences that hold it; and who
+// shares one is of one tenant and agrees on every token up to its end.
+void World::CheckSharing() {
+  const kv::PrefixCache& cache = loop_.cache();
+  std::map<kv::BlockId, std::pair<int, const Sequence*>> held;
+  for (const auto& sequence : loop_.sequences()) {
+    for (size_t i = 0; i < sequence->blocks.size(); ++i) {
+      auto& [holders, first] = held[sequence->blocks[i]];
+      const size_t end = (i + 1) * kernels::kKvBlockTokens;
+      if (++holders == 1) {
+        first = sequence.get();
+      } else if (static_cast<int>(end) > sequence->computed ||
+                 static_cast<int>(end) > first->computed ||
+                 sequence->request.tenant != first->request.tenant || first->blocks[i] != sequence->blocks[i] ||
+                 !std::equal(sequence->tokens.begin(), sequence->tokens.begin() + static_cast<long>(end),
+                             first->tokens.begin())) {
+        Fail(fmt::format("requests {} and {} share a block of different texts",
+                         first->request.id, sequence->request.id));
+      }
     }
   }
-  if (static_cast<int>(held.size()) + loop_.pool().free() != loop_.pool().total()) {
-    Fail(fmt::format("{} blocks held and {} free of {}", held.size(), loop_.pool().free(),
-                     loop_.pool().total()));
+  for (const auto& [block, use] : held) {
+    if (use.first != cache.pool().references(block)) {
+      Fail(fmt::format("block {} has {} holders and {} references", block, use.first,
+                       cache.pool().references(block)));
+    }
   }
+  if (static_cast<int>(held.size()) + cache.available() != config_.blocks) {
+    Fail(fmt::format("{} blocks held, {} free and {} idle of {}", held.size(), cache.pool().free(),
+                     cache.idle(), config_.blocks));
+  }
+  if (const char* what = cache.Inconsistency()) Fail(what);
 }
 
 void World::CheckPlan() {
@@ -131,7 +159,7 @@ void World::CheckQueueOrder(const std::vector<Before>& before) {
     if (before[i].running || one == nullptr || !one->running) continue;
     for (size_t j = 0; j < i; ++j) {
       const Sequence* other = Alive(before[j].id);
-      if (other == nullptr || other->running || before[j].paused) continue;
+      if (other == nullptr || other->running || before[j].paused || other->waits) continue;
       Fail(fmt::format("request {} overtakes {}", before[i].id, before[j].id));
     }
   }
@@ -184,6 +212,10 @@ void World::CheckFinish(const Client& client) {
   }
   if (client.usage.prompt_tokens != static_cast<int>(client.prompt.size())) {
     wrong("prompt tokens are counted wrong");
+  }
+  if (client.usage.cached_tokens >= static_cast<int>(client.prompt.size()) ||
+      client.usage.cached_tokens % kernels::kKvBlockTokens != 0) {
+    wrong("cached tokens are counted wrong");
   }
   if (*client.finish == FinishReason::kError) {
     ++outcome_.expired;

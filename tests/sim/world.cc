@@ -57,6 +57,10 @@ WorldConfig ConfigOf(Random& random) {
   c.cancel_chance = random.Below(2) == 0 ? 0. : random.Uniform() * 0.1;
   c.pause_chance = random.Below(3) == 0 ? 0. : random.Uniform() * 0.5;
   c.resume_chance = 0.02 + random.Uniform() * 0.5;
+  c.repeat_chance = random.Below(3) == 0 ? 0. : random.Uniform();
+  for (uint8_t& byte : c.prefix.key) byte = static_cast<uint8_t>(random.Below(256));
+  c.prefix.on = random.Below(8) != 0;
+  c.prefix.hooks.hash_bits = random.Below(4) == 0 ? Between(random, 0, 4) : 128;
   c.pause_grace_ns = random.Below(3) == 0 ? 0 : Between(random, 1, 200'000'000);
   return c;
 }
@@ -69,7 +73,8 @@ World::World(uint64_t seed, bool verbose)
              .inbox = inbox_},
             config_.limits, config_.pause_grace_ns,
             *kv::KvStorage::Create(model_.info().layers, config_.blocks,
-                                   model_.info().kv_block_bytes)) {}
+                                   model_.info().kv_block_bytes),
+            config_.prefix) {}
 
 Outcome World::Run() {
   Event(fmt::format("world {}: {} blocks, context {}, running {}, waiting {}, step {}, chunk {}",
@@ -102,7 +107,7 @@ Outcome World::Run() {
     }
   }
   if (outcome_.violation.empty()) {
-    if (loop_.pool().free() != loop_.pool().total()) Fail("blocks are leaked at the end");
+    if (loop_.cache().available() != config_.blocks) Fail("blocks are leaked at the end");
     for (const Client& client : clients_) {
       if (!client.finish) Fail(fmt::format("request {} never heard its finish", client.id));
     }
@@ -110,6 +115,8 @@ Outcome World::Run() {
   outcome_.turns = turn_;
   outcome_.preemptions = loop_.Stats().preemptions;
   outcome_.refused = inbox_.refused();
+  outcome_.hit_tokens = loop_.Stats().prefix_hit_tokens;
+  outcome_.evictions = loop_.Stats().prefix_evictions;
   return outcome_;
 }
 
@@ -150,10 +157,22 @@ void World::Arrive() {
     client.deadline_ns = request.deadline_ns = clock_.NowNs() + Between(random_, 1, 200'000'000);
   }
   const int prompt_max = std::max(1, config_.context - 1);
-  const int prompt_tokens = random_.Below(3) == 0 ? Between(random_, 1, prompt_max)
+  const bool repeats = random_.Uniform() < config_.repeat_chance && clients_.size() > 1;
+  const int prompt_tokens = repeats || random_.Below(3) == 0 ? Between(random_, 1, prompt_max)
                                                   : Between(random_, 1, std::min(20, prompt_max));
   for (int i = 0; i < prompt_tokens; ++i) {
     request.prompt.push_back(static_cast<int32_t>(random_.Below(kSpokenTokens)));
+  }
+  request.tenant = random_.Below(4) == 0 ? "other" : "";
+  client.tenant = request.tenant;
+  if (repeats) {
+    // Begins as an earlier one did, or goes on where its answer ended.
+    const Client& earlier = clients_[random_.Below(clients_.size() - 1)];
+    std::vector<int32_t> before = earlier.prompt;
+    before.insert(before.end(), earlier.tokens.begin(), earlier.tokens.end());
+    const size_t common = std::min({before.size(), static_cast<size_t>(prompt_tokens),
+                                    1 + random_.Below(static_cast<uint64_t>(2 * prompt_max))});
+    std::copy_n(before.begin(), common, request.prompt.begin());
   }
   client.prompt = request.prompt;
   request.max_tokens = Between(random_, 1, 2 * config_.context);

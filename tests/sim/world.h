@@ -29,6 +29,8 @@ struct WorldConfig {
   double cancel_chance = 0;    // of one alive request, a turn
   double pause_chance = 0;     // of a slow reader, a delta
   double resume_chance = 0;    // of each paused reader, a turn
+  double repeat_chance = 0;    // that a prompt begins as an earlier one
+  engine::PrefixOptions prefix;
   int64_t pause_grace_ns = 0;
 };
 WorldConfig ConfigOf(Random& random);
@@ -38,6 +40,7 @@ struct Client {
   RequestId id = 0;
   int priority = 0;
   int64_t deadline_ns = 0;
+  std::string tenant;
   std::vector<int32_t> prompt;
   int max_tokens = 0;  // after clamping
   std::vector<std::string> stop;
@@ -59,7 +62,8 @@ struct Outcome {
   std::string violation;  // empty: all held
   int turns = 0;
   uint64_t digest = 0;    // of all events, in order
-  uint64_t requests = 0, preemptions = 0, cancelled = 0, expired = 0, refused = 0;
+  uint64_t requests = 0, preemptions = 0, cancelled = 0, expired = 0, refused = 0,
+           hit_tokens = 0, evictions = 0;
 };
 
 class World {
@@ -95,6 +99,7 @@ class World {
   // invariants.cc
   std::vector<Before> Picture();
   void CheckBlocks();
+  void CheckSharing();
   void CheckPlan();
   void CheckProgress(const std::vector<Before>& before);
   void CheckQueueOrder(const std::vector<Before>& before);

@@ -43,12 +43,20 @@ std::span<float> Batch::LogitsOf(size_t i) {
   return {logits_.get() + i * vocab, vocab};
 }
 
-// Blocks first: a plan counts on those that its preempted sequences have just given back.
+// Blocks found in the cache first, so that making room for new ones cannot evict them. A plan counts
+// on the blocks that its preempted sequences have just given back.
 bool Loop::BuildBatch() {
   batch_.Clear();
   for (const Plan::Work& work : plan_.work) {
     Sequence& sequence = *ranked_[static_cast<size_t>(work.sequence)];
-    if (!Reserve(sequence, work.new_blocks)) continue;
+    if (!sequence.running) TakeFound(sequence);
+  }
+  for (const Plan::Work& work : plan_.work) {
+    Sequence& sequence = *ranked_[static_cast<size_t>(work.sequence)];
+    if (!Reserve(sequence, work.new_blocks)) {
+      GiveUpBlocks(sequence);
+      continue;
+    }
     if (!sequence.started) sequence.planned_ns = parts_.clock.NowNs();
     sequence.running = true;
     sequence.started = true;

@@ -9,8 +9,10 @@ namespace pelton::engine {
 
 void Loop::Commit() {
   for (Sequence* sequence : batch_.members()) {
+    counts_.computed_tokens += static_cast<uint64_t>(sequence->rows);
     sequence->computed += sequence->rows;
     sequence->rows = 0;
+    KeepFullBlocks(*sequence);
   }
   for (Sequence* sequence : batch_.sampled()) CommitToken(*sequence);
   RetireFinished();

@@ -101,7 +101,8 @@ class EngineImpl final : public Engine {
                .prefill_chunk = options.prefill_chunk,
                .max_running = options.max_running,
                .block_tokens = kernels::kKvBlockTokens},
-              kPauseGraceNs, std::move(storage)),
+              kPauseGraceNs, std::move(storage),
+              {.on = options.prefix_cache, .hooks = options.prefix_test_hooks}),
         thread_(StartThread("engine", [this](std::stop_token stop) { Run(std::move(stop)); })) {}
 
   ~EngineImpl() override {

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "kv/prefix_hash.h"
 #include "models/model.h"
 #include "nn/team.h"
 #include "sampling/sampling.h"
@@ -80,12 +81,19 @@ struct EngineOptions {
   int step_tokens = 512;         // token budget of one step (decode rows first, then prefill)
   int prefill_chunk = 256;       // most prompt tokens of one sequence in a step
   bool batch_invariant = true;
+  bool prefix_cache = true;      // equal beginnings of one tenant's texts are computed once
+  kv::PrefixTestHooks prefix_test_hooks = {};  // no option sets these
 };
 
 struct EngineStats {
   int running = 0, waiting = 0;
   int kv_blocks = 0, kv_blocks_used = 0;
   uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
+  uint64_t computed_tokens = 0;  // rows of all steps: what the prefix cache saves is missing here
+  int prefix_idle_blocks = 0;    // kept for whoever comes; not counted as used
+  uint64_t prefix_queried_tokens = 0, prefix_hit_tokens = 0;  // of sequences admitted the first time
+  uint64_t prefix_evictions = 0;                              // blocks
+  uint64_t prefix_table_bytes = 0;                            // memory of the cache's own tables
   uint64_t requests_finished = 0, requests_cancelled = 0, requests_refused = 0;
   int64_t last_step_end_ns = 0;  // monotonic; with running > 0 it must advance (liveness)
   int64_t heartbeat_ns = 0;      // the loop's last turn, idle or not

@@ -21,10 +21,13 @@ void Loop::Turn(int64_t idle_wait_ns) {
 }
 
 Loop::Loop(const LoopParts& parts, const SchedulerLimits& limits, int64_t pause_grace_ns,
-           kv::KvStorage storage)
-    : parts_(parts), limits_(limits), pause_grace_ns_(pause_grace_ns), storage_(std::move(storage)), pool_(storage_.blocks()),
+           kv::KvStorage storage, const PrefixOptions& prefix)
+    : parts_(parts), limits_(limits), pause_grace_ns_(pause_grace_ns), storage_(std::move(storage)),
+      cache_(storage_.blocks(), limits.block_tokens, prefix.on,
+             kv::PrefixHasher(prefix.key, "", prefix.hooks)),
       batch_(parts.model.info().vocab_size) {
   batch_.Clear();
+  counts_.prefix_table_bytes = cache_.table_bytes();
   CountStep();
 }
 
@@ -45,6 +48,7 @@ void Loop::DrainInbox(int64_t wait_ns) {
 // Keeps ranked_ in order: higher priority first, then earlier arrival.
 void Loop::Insert(std::unique_ptr<Sequence> sequence) {
   sequence->arrival = arrivals_++;
+  sequence->chain.Start(cache_.hasher(), sequence->request.tenant);
   by_id_[sequence->request.id] = sequence.get();
   const auto at = std::upper_bound(ranked_.begin(), ranked_.end(), sequence->request.priority,
                                    [](int priority, const auto& other) {
@@ -71,6 +75,7 @@ bool Loop::Stalled(const Sequence& sequence, int64_t now_ns) const {
 
 void Loop::MakeStepPlan() {
   const int64_t now_ns = parts_.clock.NowNs();
+  FindPrefixes();
   views_.clear();
   for (const auto& sequence : ranked_) {
     views_.push_back({.tokens = sequence->known(),
@@ -78,22 +83,24 @@ void Loop::MakeStepPlan() {
                       .blocks = static_cast<int>(sequence->blocks.size()),
                       .priority = sequence->request.priority,
                       .deadline_ns = sequence->request.deadline_ns,
+                      .block_ids = sequence->running ? sequence->blocks : sequence->found,
+                      .found = sequence->running ? 0 : static_cast<int>(sequence->found.size()),
+                      .waits = sequence->waits,
                       .running = sequence->running,
                       .started = sequence->started,
                       .paused = sequence->paused,
                       .stalled = Stalled(*sequence, now_ns)});
   }
   MakePlan({.sequences = views_,
-            .free_blocks = pool_.free(),
+            .free_blocks = cache_.available(),
+            .holders = cache_.pool().references(),
             .now_ns = now_ns,
             .limits = limits_},
            &plan_);
   idle_ = plan_.work.empty();
   for (const int i : plan_.preempted) {
     Sequence& sequence = *ranked_[static_cast<size_t>(i)];
-    ReleaseBlocks(sequence);
-    sequence.computed = 0;
-    sequence.running = false;
+    GiveUpBlocks(sequence);
     sequence.paused_ns = 0;
     ++counts_.preemptions;
   }
@@ -104,13 +111,21 @@ void Loop::MakeStepPlan() {
 }
 
 void Loop::ReleaseBlocks(Sequence& sequence) {
-  pool_.Release(sequence.blocks);
+  cache_.Release(sequence.blocks);
   sequence.blocks.clear();
+  sequence.kept = 0;
+}
+
+// It waits again; what the cache still has of it then is found again.
+void Loop::GiveUpBlocks(Sequence& sequence) {
+  ReleaseBlocks(sequence);
+  sequence.computed = 0;
+  sequence.running = false;
 }
 
 bool Loop::Reserve(Sequence& sequence, int new_blocks) {
   if (new_blocks == 0) return true;
-  const auto blocks = pool_.Allocate(new_blocks);
+  const auto blocks = cache_.Allocate(new_blocks);
   if (BUG_IF(!blocks, "the plan gave out more blocks than are free")) return false;
   sequence.blocks.insert(sequence.blocks.end(), blocks->begin(), blocks->end());
   return true;

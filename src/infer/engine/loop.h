@@ -15,8 +15,8 @@
 #include "engine/inbox.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
-#include "kv/block_pool.h"
 #include "kv/kv_storage.h"
+#include "kv/prefix_cache.h"
 
 namespace pelton::engine {
 
@@ -29,12 +29,19 @@ struct LoopParts {
   Inbox& inbox;
 };
 
+// How equal beginnings of texts are shared.
+struct PrefixOptions {
+  bool on = true;
+  kv::ServerKey key = kv::RandomServerKey();
+  kv::PrefixTestHooks hooks = {};
+};
+
 class Loop {  // owned by the engine thread; Stats is thread-safe
  public:
   // pause_grace_ns: how long a sequence may be paused, in all since it was admitted, before waiting
   // ones may take its KV blocks.
   Loop(const LoopParts& parts, const SchedulerLimits& limits, int64_t pause_grace_ns,
-       kv::KvStorage storage);
+       kv::KvStorage storage, const PrefixOptions& prefix = {});
 
   // One pass. Waits up to `idle_wait_ns` for mail when the last pass found nothing to step.
   void Turn(int64_t idle_wait_ns);
@@ -44,7 +51,7 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   EngineStats Stats() const;
 
   // For the simulation's invariants.
-  const kv::BlockPool& pool() const { return pool_; }
+  const kv::PrefixCache& cache() const { return cache_; }
   std::span<const std::unique_ptr<Sequence>> sequences() const { return ranked_; }
   const Plan& last_plan() const { return plan_; }
 
@@ -63,6 +70,12 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void Unpause(Sequence& sequence);
   bool Stalled(const Sequence& sequence, int64_t now_ns) const;
   void ReleaseBlocks(Sequence& sequence);
+  void GiveUpBlocks(Sequence& sequence);
+  // prefix.cc
+  void FindPrefixes();
+  bool AnotherComputesNext(size_t rank) const;
+  void TakeFound(Sequence& sequence);
+  void KeepFullBlocks(Sequence& sequence);
   bool Reserve(Sequence& sequence, int new_blocks);
   void CommitToken(Sequence& sequence);
   void Finish(Sequence& sequence, FinishReason reason, Status error);
@@ -74,7 +87,7 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   const SchedulerLimits limits_;
   const int64_t pause_grace_ns_;
   kv::KvStorage storage_;
-  kv::BlockPool pool_;
+  kv::PrefixCache cache_;
 
   std::vector<std::unique_ptr<Sequence>> ranked_;  // alive, in rank order
   std::unordered_map<RequestId, Sequence*> by_id_;

@@ -28,7 +28,7 @@ void Loop::Deliver(Sequence& sequence) {
   delta.finish = sequence.finish;
   delta.usage = {.prompt_tokens = sequence.prompt_tokens,
                  .completion_tokens = sequence.generated(),
-                 .cached_tokens = 0,
+                 .cached_tokens = sequence.cached_tokens,
                  .queue_ns = since_submit(sequence.planned_ns),
                  .first_token_ns = since_submit(sequence.first_token_ns),
                  .total_ns = now_ns - sequence.submit_ns};
@@ -46,8 +46,10 @@ void Loop::CountStep() {
   counts_.running = 0;
   counts_.waiting = 0;
   for (const auto& sequence : ranked_) ++(sequence->running ? counts_.running : counts_.waiting);
-  counts_.kv_blocks = pool_.total();
-  counts_.kv_blocks_used = pool_.total() - pool_.free();
+  counts_.kv_blocks = cache_.pool().total();
+  counts_.kv_blocks_used = cache_.pool().total() - cache_.available();
+  counts_.prefix_idle_blocks = cache_.idle();
+  counts_.prefix_evictions = cache_.evictions();
   const std::lock_guard lock(stats_mutex_);
   stats_ = counts_;
 }

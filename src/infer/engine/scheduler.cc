@@ -9,11 +9,13 @@ namespace {
 class Planner {
  public:
   Planner(const SchedulerInput& input, Plan* plan)
-      : views_(input.sequences), limits_(input.limits), now_ns_(input.now_ns), plan_(*plan),
-        free_(input.free_blocks), rows_left_(input.limits.step_tokens) {
+      : views_(input.sequences), limits_(input.limits), holders_before_(input.holders),
+        now_ns_(input.now_ns), plan_(*plan), free_(input.free_blocks),
+        rows_left_(input.limits.step_tokens) {
     plan_.expired.clear();
     plan_.preempted.clear();
     plan_.work.clear();
+    plan_.holders.clear();
     plan_.slots.assign(views_.size(), {});
     for (int i = 0; i < Count(); ++i) {
       Slot(i).blocks = View(i).blocks;
@@ -34,7 +36,9 @@ class Planner {
   int Count() const { return static_cast<int>(views_.size()); }
   const SequenceView& View(int i) const { return views_[static_cast<size_t>(i)]; }
   Plan::Slot& Slot(int i) { return plan_.slots[static_cast<size_t>(i)]; }
-  int Pending(int i) const { return View(i).tokens - View(i).computed; }
+  // With what the cache has of a waiting one, which lies in front of all that it computes.
+  int Computed(int i) const { return View(i).computed + View(i).found * limits_.block_tokens; }
+  int Pending(int i) const { return View(i).tokens - Computed(i); }
   int BlocksFor(int tokens) const {
     return (tokens + limits_.block_tokens - 1) / limits_.block_tokens;
   }
@@ -76,7 +80,7 @@ class Planner {
   // Plans as many rows of `i` as budget, chunk and blocks allow; preempts others only when not even
   // one row would fit.
   void GiveRows(int i) {
-    const int computed = View(i).computed;
+    const int computed = Computed(i);
     if (computed == Slot(i).blocks * limits_.block_tokens && !MakeRoom(i, 1)) return;
     const int room = (Slot(i).blocks + free_) * limits_.block_tokens - computed;
     const int rows = std::min({Pending(i), limits_.prefill_chunk, rows_left_, room});
@@ -122,9 +126,43 @@ class Planner {
       --items_;
       slot.work = -1;
     }
-    free_ += slot.blocks;
+    free_ += Freed(v, &plan_.holders);
     slot = {.running = false, .out = true};
     plan_.preempted.push_back(v);
+  }
+
+  std::vector<int32_t>& Copied(std::vector<int32_t>* holders) {
+    if (holders->empty()) holders->assign(holders_before_.begin(), holders_before_.end());
+    return *holders;
+  }
+
+  // How many blocks are free when `v` lets go of its own; *holders is brought up to date.
+  int Freed(int v, std::vector<int32_t>* holders) {
+    if (holders_before_.empty()) return Slot(v).blocks;
+    const auto ids = View(v).block_ids;
+    int freed = Slot(v).blocks - static_cast<int>(ids.size());  // given out by this plan
+    for (const int32_t id : ids) {
+      if (--Copied(holders)[static_cast<size_t>(id)] == 0) ++freed;
+    }
+    return freed;
+  }
+
+  // Free blocks that waiting `i` takes for its prompt and a first token: those of its prefix that
+  // others hold cost nothing.
+  int Need(int i, std::span<const int32_t> holders) const {
+    int need = BlocksFor(View(i).tokens + 1);
+    for (const int32_t id : View(i).block_ids) need -= holders[static_cast<size_t>(id)] > 0 ? 1 : 0;
+    return need;
+  }
+  int Need(int i) const {
+    return Need(i, plan_.holders.empty() ? holders_before_ : std::span<const int32_t>(plan_.holders));
+  }
+
+  void TakeFound(int i) {
+    for (const int32_t id : View(i).block_ids) {
+      if (Copied(&plan_.holders)[static_cast<size_t>(id)]++ == 0) --free_;
+    }
+    Slot(i).blocks = View(i).found;
   }
 
   // Blocks that running sequences will want soon: the rest of their prompts and one of growth each.
@@ -146,7 +184,7 @@ class Planner {
     int promised = -1;  // computed when the first candidate is met
     int running = 0;
     for (int i = 0; i < Count(); ++i) {
-      if (Slot(i).running || View(i).paused) continue;
+      if (Slot(i).running || View(i).paused || View(i).waits) continue;
       if (Slot(i).out) {
         if (View(i).running) return;  // preempted just now: nobody overtakes it
         continue;
@@ -155,45 +193,49 @@ class Planner {
         promised = Promised();
         running = Running();
       }
-      const int need = BlocksFor(View(i).tokens + 1);
-      if (running >= limits_.max_running || rows_left_ <= 0 || free_ < need + promised) {
-        if (!Displace(i, need)) return;
+      if (running >= limits_.max_running || rows_left_ <= 0 || free_ < Need(i) + promised) {
+        if (!Displace(i)) return;
         promised = Promised();
         running = Running();
       }
       Slot(i).running = true;
+      TakeFound(i);
       GiveRows(i);
-      promised += std::max(0, need - Slot(i).blocks) + 1;
+      promised += std::max(0, BlocksFor(View(i).tokens + 1) - Slot(i).blocks) + 1;
       ++running;
     }
   }
 
   // Makes a place for waiting `i` out of stalled sequences' blocks and of running sequences of lower
   // priority. Takes nothing when all of that would not be enough.
-  bool Displace(int i, int need) {
+  bool Displace(int i) {
     int reclaimable = free_;
+    plan_.trial_holders = plan_.holders;
     int rows_after = rows_left_;
     int staying = 0;
     for (int v = 0; v < Count(); ++v) {
       if (!Slot(v).running) continue;
       const bool lower = View(v).priority < View(i).priority;
-      if (View(v).stalled || lower) reclaimable += Slot(v).blocks;
+      if (View(v).stalled || lower) reclaimable += Freed(v, &plan_.trial_holders);
       if (!View(v).paused && !lower) ++staying;
       if (lower && Slot(v).work >= 0) rows_after += PlannedRows(v);
     }
     if (staying >= limits_.max_running || rows_after <= 0) return false;
-    if (reclaimable < need + PromisedAtLeast(View(i).priority)) return false;
-    for (int v = Count() - 1; v >= 0 && free_ < need + Promised(); --v) {
+    const auto after = plan_.trial_holders.empty()
+                           ? holders_before_
+                           : std::span<const int32_t>(plan_.trial_holders);
+    if (reclaimable < Need(i, after) + PromisedAtLeast(View(i).priority)) return false;
+    for (int v = Count() - 1; v >= 0 && free_ < Need(i) + Promised(); --v) {
       if (Slot(v).running && View(v).stalled && Slot(v).blocks > 0) Preempt(v);
     }
-    for (int v = Count() - 1; v > i && !Fits(need); --v) {
+    for (int v = Count() - 1; v > i && !Fits(i); --v) {
       if (Slot(v).running && View(v).priority < View(i).priority) Preempt(v);
     }
-    return Fits(need);
+    return Fits(i);
   }
 
-  bool Fits(int need) {
-    return free_ >= need + Promised() && Running() < limits_.max_running && rows_left_ > 0;
+  bool Fits(int i) {
+    return free_ >= Need(i) + Promised() && Running() < limits_.max_running && rows_left_ > 0;
   }
 
   int PlannedRows(int i) {
@@ -215,6 +257,7 @@ class Planner {
 
   const std::span<const SequenceView> views_;
   const SchedulerLimits& limits_;
+  const std::span<const int32_t> holders_before_;
   const int64_t now_ns_;
   Plan& plan_;
   int free_;

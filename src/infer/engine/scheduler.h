@@ -16,6 +16,10 @@
 //  5. Admission wants blocks for the whole prompt, beside what running prompts still need and one
 //     block of growth for each running sequence; so preemption stays rare.
 //  6. Queued work past its deadline is dropped unstarted.
+//  7. Sequences may share blocks (prefix cache). A block is free when its last holder lets go, so what
+//     a preemption gives is counted block by block. A waiting sequence that finds blocks of its
+//     prefix begins behind them; those that nobody holds are taken out of the free ones. One whose
+//     next block another is about to compute waits for it, and may be overtaken meanwhile.
 #pragma once
 
 #include <cstdint>
@@ -37,6 +41,11 @@ struct SequenceView {
   int blocks = 0;          // KV blocks held
   int priority = 0;
   int64_t deadline_ns = 0;  // 0: none
+  // The blocks held; of a waiting one the first blocks of its prefix, which the cache has. Needed
+  // only with SchedulerInput::holders.
+  std::span<const int32_t> block_ids = {};
+  int found = 0;           // waiting: how many blocks the cache has of it
+  bool waits = false;      // waiting: not to be admitted in this step, nor to hold up others
   bool running = false;    // admitted and not preempted
   bool started = false;    // was admitted at least once
   bool paused = false;     // its reader is behind
@@ -46,6 +55,8 @@ struct SequenceView {
 struct SchedulerInput {
   std::span<const SequenceView> sequences;  // in rank order
   int free_blocks = 0;
+  // Running sequences that hold each block, by block id; empty: no block is shared.
+  std::span<const int32_t> holders = {};
   int64_t now_ns = 0;
   SchedulerLimits limits;
 };
@@ -69,6 +80,8 @@ struct Plan {
     bool out = false;   // expired or preempted by this plan
   };
   std::vector<Slot> slots;
+  std::vector<int32_t> holders;        // as this plan leaves them; empty until it changes one
+  std::vector<int32_t> trial_holders;  // as they would be
 };
 
 // Replaces *plan. Work never exceeds the limits, blocks never exceed the free and the given back.

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/output_text.h"
 #include "kv/block_pool.h"
+#include "kv/prefix_hash.h"
 #include "sampling/sampling.h"
 
 namespace pelton::engine {
@@ -44,6 +45,13 @@ struct Sequence {
 
   int computed = 0;                   // positions in the KV cache
   std::vector<kv::BlockId> blocks;    // block of positions [16i, 16i + 16)
+  // Prefix cache (prefix.cc).
+  kv::PrefixChain chain;              // names of its full blocks
+  int kept = 0;                       // of `blocks`, how many the cache knows by their text
+  std::vector<kv::BlockId> found;     // waiting: first blocks that the cache has; nothing holds them
+  uint64_t found_at = 0;              // the cache's count of evictions then
+  bool waits = false;                 // waiting: for another one to compute its next block
+  int cached_tokens = 0;              // of the prompt, not computed when it was first admitted
   bool running = false;
   bool started = false;
   bool paused = false;

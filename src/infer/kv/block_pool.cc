@@ -35,12 +35,29 @@ void BlockPool::AddReference(BlockId block) {
 void BlockPool::Release(std::span<const BlockId> blocks) {
   // Backwards, so that a sequence's first block is the next to be given out.
   for (size_t i = blocks.size(); i-- > 0;) {
-    const BlockId block = blocks[i];
-    CHECK(block >= 0 && block < total(), "a block of this pool");
-    int32_t& references = references_[static_cast<size_t>(block)];
-    CHECK(references > 0, "a block is released once by each holder");
-    if (--references == 0) free_.push_back(block);
+    if (Drop(blocks[i])) Free(blocks[i]);
   }
+}
+
+bool BlockPool::Drop(BlockId block) {
+  CHECK(block >= 0 && block < total(), "a block of this pool");
+  int32_t& references = references_[static_cast<size_t>(block)];
+  CHECK(references > 0, "a block is released once by each holder");
+  return --references == 0;
+}
+
+void BlockPool::Revive(BlockId block) {
+  CHECK(block >= 0 && block < total(), "a block of this pool");
+  int32_t& references = references_[static_cast<size_t>(block)];
+  CHECK(references == 0, "only a dropped block is revived");
+  references = 1;
+}
+
+void BlockPool::Free(BlockId block) {
+  CHECK(block >= 0 && block < total(), "a block of this pool");
+  CHECK(references_[static_cast<size_t>(block)] == 0, "only a dropped block is freed");
+  CHECK(free() < total(), "a block is freed once");
+  free_.push_back(block);
 }
 
 }  // namespace pelton::kv

@@ -1,6 +1,6 @@
 // Which KV blocks are free, and who holds the others. A block holds 16 positions of one sequence in
-// every layer. Counts references, so that a later prefix cache can share blocks. Knows token runs,
-// knows no request. Owned by the engine thread.
+// every layer. Counts the holders of each, for the prefix cache that shares blocks. Knows no request.
+// Owned by the engine thread.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,15 @@ class BlockPool {
   std::optional<std::vector<BlockId>> Allocate(int count);
   void AddReference(BlockId block);
   void Release(std::span<const BlockId> blocks);  // a block at zero references is free again
+
+  // Release in two steps. Drop: one holder less; true when none is left, and then the block belongs
+  // to the caller, neither held nor free, until Revive (one holder again) or Free.
+  bool Drop(BlockId block);
+  void Revive(BlockId block);
+  void Free(BlockId block);
+
+  int references(BlockId block) const { return references_[static_cast<size_t>(block)]; }
+  std::span<const int32_t> references() const { return references_; }  // [total]
 
  private:
   std::vector<int32_t> references_;

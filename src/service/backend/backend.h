@@ -123,6 +123,10 @@ struct Stats {
   int running = 0, waiting = 0;
   int kv_blocks = 0, kv_blocks_used = 0;
   uint64_t steps = 0, prompt_tokens = 0, generated_tokens = 0, preemptions = 0;
+  uint64_t computed_tokens = 0;  // rows of all steps, prompts and answers
+  // Prefix cache: prompt tokens looked up and found, blocks evicted, blocks kept that nobody holds.
+  uint64_t prefix_queried_tokens = 0, prefix_hit_tokens = 0, prefix_evictions = 0;
+  int prefix_idle_blocks = 0;
   int64_t heartbeat_ns = 0;  // the loop's last turn, idle or not (monotonic)
 };
 

@@ -84,6 +84,19 @@ void AddBackendGauges(obs::Registry& registry, std::string_view model,
           [](const backend::Stats& s) { return s.steps; });
   counter("pelton_preemptions_total", "Sequences taken out of a batch to make room.",
           [](const backend::Stats& s) { return s.preemptions; });
+  counter("pelton_computed_tokens_total", "Rows of all steps, of prompts and of answers.",
+          [](const backend::Stats& s) { return s.computed_tokens; });
+  const auto queried = [](const backend::Stats& s) { return s.prefix_queried_tokens; };
+  const auto hits = [](const backend::Stats& s) { return s.prefix_hit_tokens; };
+  counter("pelton_prefix_cache_queried_tokens_total", "Prompt tokens looked up in the prefix cache.",
+          queried);
+  counter("pelton_prefix_cache_hit_tokens_total", "Of them, found there.", hits);
+  counter("pelton_prefix_cache_evictions_total", "Blocks evicted from the prefix cache.",
+          [](const backend::Stats& s) { return s.prefix_evictions; });
+  gauge("pelton_prefix_cache_idle_blocks", "KV blocks kept that no sequence holds.",
+        [](const backend::Stats& s) { return s.prefix_idle_blocks; });
+  counter("vllm:prefix_cache_queries_total", "As vLLM: prompt tokens looked up.", queried);
+  counter("vllm:prefix_cache_hits_total", "As vLLM: of them, found.", hits);
   gauge("vllm:num_requests_running", "As vLLM: sequences in the current steps.", running);
   gauge("vllm:num_requests_waiting", "As vLLM: sequences queued.", waiting);
   gauge("vllm:kv_cache_usage_perc", "As vLLM: KV blocks used, from 0 to 1.", used_share);

@@ -62,6 +62,11 @@ class NativeBackend final : public Backend {
             .kv_blocks_used = stats.kv_blocks_used, .steps = stats.steps,
             .prompt_tokens = stats.prompt_tokens, .generated_tokens = stats.generated_tokens,
             .preemptions = stats.preemptions,
+            .computed_tokens = stats.computed_tokens,
+            .prefix_queried_tokens = stats.prefix_queried_tokens,
+            .prefix_hit_tokens = stats.prefix_hit_tokens,
+            .prefix_evictions = stats.prefix_evictions,
+            .prefix_idle_blocks = stats.prefix_idle_blocks,
             .heartbeat_ns = std::max(stats.heartbeat_ns, created_ns_)};
   }
   void CloseIntake() override { parts_.engine->CloseIntake(); }

@@ -42,6 +42,9 @@ struct NativeOptions {
             {.help = "Most prompt tokens of one sequence in a step.", .min = 1, .max = 65536});
     v.Field("batch-invariant", engine.batch_invariant,
             {.help = "Bit-equal answers alone, in any batch and after a cache hit."});
+    v.Field("prefix-cache", engine.prefix_cache,
+            {.help = "Compute equal beginnings of one tenant's prompts once; uses KV memory that "
+                     "nothing else needs."});
   }
 };
 
