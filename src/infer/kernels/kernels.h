@@ -29,6 +29,7 @@ namespace pelton::kernels {
 inline constexpr int kPanelCols = 16;      // outputs of one weight panel
 inline constexpr int kActivationGroup = 32;
 inline constexpr int kKvBlockTokens = 16;  // positions of one KV block
+inline constexpr int kAttentionSegment = 512;  // positions that attention sums on their own
 
 enum class Layout : uint8_t {
   kNone,
@@ -89,6 +90,19 @@ struct AttentionArgs {
   float softcap = 0.f;  // 0: none; else s = softcap * tanh(s / softcap)
 };
 
+// Segments that a row at `position` reaches: absolute runs of kAttentionSegment positions.
+inline int FirstSegment(int position, int window) {
+  return window > 0 && position >= window ? (position - window + 1) / kAttentionSegment : 0;
+}
+inline int SegmentCount(int position, int window) {
+  return position / kAttentionSegment - FirstSegment(position, window) + 1;
+}
+// Floats that hold one query's state over one segment: [head_dim padded to 16] sums of values,
+// [16] sums of weights, the maximum, padding.
+inline size_t AttentionPartFloats(int head_dim) {
+  return (static_cast<size_t>(head_dim) + 15) / 16 * 16 + 32;
+}
+
 struct KernelTable {
   std::string_view name;  // "ref", "avx2", "avx512", "avx512_vnni"
   bool (*usable)(const CpuFeatures&);
@@ -120,6 +134,12 @@ struct KernelTable {
   void (*kv_write)(const float* k, const float* v, int kv_heads, int head_dim, int slot,
                    std::byte* block);
   void (*attention)(const AttentionArgs& args);
+  // The same in two steps, for one row (args.rows is 1) and one kv head (kv_head_begin): the state of
+  // its queries over one segment into parts [heads / kv_heads][AttentionPartFloats], 64-byte-aligned;
+  // then the states of all the row's segments, [segments][heads / kv_heads][…], into args.out. The bits
+  // are those of `attention`.
+  void (*attention_segment)(const AttentionArgs& args, int segment, float* parts);
+  void (*attention_join)(const AttentionArgs& args, int segments, const float* parts);
 
   // max and Σ exp(x - max) of a row, in a fixed order; and the index of the first maximum.
   void (*max_sum_exp)(const float* x, int n, float* max, double* sum_exp);

@@ -83,6 +83,23 @@ TEST_P(Tables, ProductsOfEveryTypeAndShapeEqualRef) {
   }
 }
 
+// Tables work on blocks of rows that fit a cache, and on runs of inputs: both sides of each border.
+TEST_P(Tables, ManyRowsAndLongRowsEqualRef) {
+  struct Shape {
+    int n, k, m;
+  };
+  for (const DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kQ2_K}) {
+    for (const Shape& s : {Shape{17, 4352, 71}, Shape{16, 256, 511}, Shape{16, 256, 517}}) {
+      const auto owned = testing::PackAll(type, testing::RandomRows(type, s.n, s.k, 7), s.n, s.k);
+      const Exact x(RandomFloats(static_cast<size_t>(s.m) * s.k, 8));
+      const auto truth = Product(kRefTable, owned.matrix, x.data.get(), s.m, 0, owned.matrix.panels());
+      const auto mine = Product(table(), owned.matrix, x.data.get(), s.m, 0, owned.matrix.panels());
+      EXPECT_TRUE(SameBits(truth.data(), mine.data(), truth.size()))
+          << tensor::InfoOf(type).name << " n " << s.n << " k " << s.k << " m " << s.m;
+    }
+  }
+}
+
 TEST_P(Tables, RowOfABatchEqualsTheRowAloneForAnyPanelRange) {
   for (const DType type : {DType::kQ4_1, DType::kQ6_K, DType::kQ8_0, DType::kF16}) {
     const int n = 70;
@@ -293,7 +310,10 @@ TEST_P(Tables, AttentionEqualsRefAndDoesNotReadWhatWasNeverWritten) {
       {1, 1, 64, 0, 1, 0, 0},    {9, 3, 64, 0, 70, 0, 0},   {9, 3, 64, 130, 1, 0, 0},
       {4, 1, 256, 40, 20, 33, 0}, {8, 2, 128, 63, 2, 0, 0}, {8, 8, 80, 64, 3, 0, 30.f},
       {7, 1, 24, 15, 18, 5, 0},  {2, 1, 8, 200, 9, 64, 0},  {6, 2, 32, 127, 66, 1, 0},
-      {5, 1, 96, 300, 1, 100, 0}};
+      {5, 1, 96, 300, 1, 100, 0},
+      // Over the borders of segments, with and without a window.
+      {4, 2, 40, 505, 12, 0, 0},  {3, 1, 32, 1500, 1, 0, 0}, {6, 1, 16, 1022, 4, 520, 20.f},
+      {2, 2, 24, 1530, 40, 3, 0}};
   for (const AttentionCase& c : cases) {
     const Cache cache(c.kv_heads, c.head_dim, c.position + c.rows, 50);
     const size_t stride = static_cast<size_t>(c.heads) * c.head_dim;
@@ -310,6 +330,46 @@ TEST_P(Tables, AttentionEqualsRefAndDoesNotReadWhatWasNeverWritten) {
         ASSERT_TRUE(SameBits(part.data(), &mine[row * stride], part.size())) << step << ' ' << row;
       }
     }
+  }
+}
+
+// One row by the two steps that threads may share: any segment may be computed anywhere.
+TEST_P(Tables, SegmentsThatAreJoinedGiveTheBitsOfTheWhole) {
+  const AttentionCase cases[] = {{9, 3, 64, 5, 1, 0, 0},     {9, 3, 64, 511, 1, 0, 0},
+                                 {9, 3, 64, 512, 1, 0, 0},   {8, 2, 72, 1500, 1, 0, 0},
+                                 {7, 1, 128, 1600, 1, 700, 9.f}, {1, 1, 8, 1030, 1, 512, 0}};
+  for (const AttentionCase& c : cases) {
+    const Cache cache(c.kv_heads, c.head_dim, c.position + 1, 70);
+    const int64_t stride = static_cast<int64_t>(c.heads) * c.head_dim;
+    const auto q = RandomFloats(static_cast<size_t>(stride), 71);
+    const auto whole = Attend(table(), c, cache, q, 0, 1);
+    std::vector<float> out(static_cast<size_t>(stride), kPoison);
+    const int first = FirstSegment(c.position, c.window);
+    const int segments = SegmentCount(c.position, c.window);
+    const size_t floats = static_cast<size_t>(c.heads / c.kv_heads) * AttentionPartFloats(c.head_dim);
+    for (int kv_head = 0; kv_head < c.kv_heads; ++kv_head) {
+      const AttentionArgs args{
+          .q = q.data(), .q_stride = stride, .out = out.data(), .out_stride = stride,
+          .kv = cache.kv.data(), .block_bytes = cache.block_bytes,
+          .block_table = cache.table.data(), .rows = 1, .position = c.position, .window = c.window,
+          .heads = c.heads, .kv_heads = c.kv_heads, .head_dim = c.head_dim,
+          .kv_head_begin = kv_head, .kv_head_end = kv_head + 1, .scale = 0.3f,
+          .softcap = c.softcap};
+      AlignedBytes parts(floats * 4 * static_cast<size_t>(segments));
+      std::memset(parts.data(), 0xff, parts.size());
+      auto* at = reinterpret_cast<float*>(parts.data());
+      for (int s = segments - 1; s >= 0; --s) table().attention_segment(args, first + s, at + s * floats);
+      table().attention_join(args, segments, at);
+    }
+    EXPECT_TRUE(SameBits(whole.data(), out.data(), out.size())) << c.position << ' ' << c.window;
+  }
+}
+
+TEST(TableList, EveryTableHasEveryOperation) {
+  for (const KernelTable* table : AllTables()) {
+    const auto* entry = reinterpret_cast<void* const*>(&table->usable);
+    const auto* end = reinterpret_cast<void* const*>(table + 1);
+    for (; entry < end; ++entry) EXPECT_NE(*entry, nullptr) << table->name;
   }
 }
 

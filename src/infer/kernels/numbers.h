@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/kernels.h"
+
 namespace pelton::kernels {
 
 // Lanes of every long fp32 sum: element i belongs to lane i mod 16; lanes fold 8, 4, 2, 1.
@@ -40,7 +42,11 @@ inline constexpr float kGeluMinus2Root = -1.59576912160573071f;  // -2Â·sqrt(2/Ï
 // ---- Attention ----------------------------------------------------------------------------------
 // Online softmax advances over absolute chunks of this many positions.
 inline constexpr int kAttentionChunk = 64;
+// It begins anew at absolute positions that are multiples of this; the segments join in ascending
+// order (ref::Join). So a row with a long context can be split over threads without changing a bit.
+static_assert(kAttentionSegment % kAttentionChunk == 0);
 inline constexpr float kScoreFloor = -1e30f;  // running maximum before anything was seen
+inline constexpr int kHeadDimMax = 512;
 inline constexpr float kF16Max = 65504.f;
 
 }  // namespace pelton::kernels

@@ -208,7 +208,7 @@ void Decoder::Attend(int layer, int window, float scale) {
   if (layer == hyper_.layers - 1) KeepLogitRows();
   if (rows_ == 0) return;
   const nn::AttentionShape shape{.heads = hyper_.heads, .window = window, .scale = scale};
-  nn::AttentionRows(*table_, *team_, spans_, shape, q_, hyper_.q_width(), kv_layer, a_,
+  nn::AttentionRows(*table_, *team_, attention_scratch_, spans_, shape, q_, hyper_.q_width(), kv_layer, a_,
                     hyper_.q_width());
 }
 

@@ -90,6 +90,7 @@ class Decoder : public Model {
   // Buffers of one step, carved from buffer_: [kRowsMax, …] floats.
   HugeBuffer buffer_;
   nn::Activations activations_;
+  nn::AttentionScratch attention_scratch_;
   float* x_ = nullptr;     // [rows, dim]: the residual stream
   float* h_ = nullptr;     // [rows, dim]
   float* q_ = nullptr;     // [rows, q_width]

@@ -174,7 +174,8 @@ TEST(Ops, AttentionOfASequenceIsTheSameAloneCutAndInCompany) {
       RopeRows(table, team, rope, kernels::RopeStyle::kHalves, spans, k.data(), kv_width, kv_heads, head_dim);
       WriteKvRows(table, team, spans, k.data(), v.data(), kv_width, layer);
       std::vector<float> out(q.size());
-      AttentionRows(table, team, spans, {.heads = heads, .window = 50, .scale = 0.2f}, q.data(),
+      AttentionScratch scratch;
+      AttentionRows(table, team, scratch, spans, {.heads = heads, .window = 50, .scale = 0.2f}, q.data(),
                     width, layer, out.data(), width);
       result.insert(result.end(), out.begin() + extra * width, out.end());
       at += rows;
@@ -185,6 +186,45 @@ TEST(Ops, AttentionOfASequenceIsTheSameAloneCutAndInCompany) {
   EXPECT_EQ(whole, run(2, {n}, true));
   EXPECT_EQ(whole, run(2, {17, 1, 1, 40, 31}, false));
   EXPECT_EQ(whole, run(1, std::vector<int>(n, 1), true));
+}
+
+// A long row is split over the team by segments of positions, with one thread it is not.
+TEST(Ops, LongRowsHaveTheSameBitsWithAnyNumberOfThreads) {
+  const int heads = 6, kv_heads = 2, head_dim = 32, n = 1300;
+  const int width = heads * head_dim;
+  const int kv_width = kv_heads * head_dim;
+  const size_t block_bytes = kernels::KvBlockBytes(kv_heads, head_dim);
+  kernels::testing::AlignedBytes kv(block_bytes * (n / 16 + 1));
+  const KvLayer layer{kv.data(), block_bytes, kv_heads, head_dim};
+  std::vector<int32_t> blocks(n / 16 + 1);
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i] = static_cast<int32_t>(blocks.size() - 1 - i);
+  const auto& table = Best();
+  const RowSpan all{0, n, 0, blocks.data()};
+  const std::vector<RowSpan> rows = {{0, 1, n - 1, blocks.data()}, {1, 1, 511, blocks.data()},
+                                     {2, 1, 3, blocks.data()}};
+  const auto q = RandomFloats(static_cast<size_t>(3) * width, 20);
+  auto run = [&](int threads, int window, size_t count) {
+    Team team({.threads = threads, .pin = false});
+    Team::Turn turn(team);
+    const auto k = RandomFloats(static_cast<size_t>(n) * kv_width, 21);
+    const auto v = RandomFloats(static_cast<size_t>(n) * kv_width, 22);
+    WriteKvRows(table, team, {&all, 1}, k.data(), v.data(), kv_width, layer);
+    AttentionScratch scratch;
+    std::vector<float> out(count * width);
+    for (int again = 0; again < 2; ++again) {
+      AttentionRows(table, team, scratch, std::span(rows).first(count),
+                    {.heads = heads, .window = window, .scale = 0.2f}, q.data(), width, layer,
+                    out.data(), width);
+    }
+    return out;
+  };
+  for (const int window : {0, 600}) {
+    for (const size_t count : {size_t{1}, size_t{3}}) {
+      const auto alone = run(1, window, count);
+      EXPECT_EQ(alone, run(2, window, count)) << window << ' ' << count;
+      EXPECT_EQ(alone, run(4, window, count)) << window << ' ' << count;
+    }
+  }
 }
 
 }  // namespace

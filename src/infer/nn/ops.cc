@@ -16,6 +16,124 @@ constexpr int kAttentionRows = 16;
 // Scores (rows · positions · query heads of a kv head) that are worth a piece of their own.
 constexpr int64_t kAttentionPieceScores = 2048;
 
+// Pieces for each worker below which the rows of a step are split by segments of positions.
+constexpr int64_t kPiecesPerWorker = 8;
+
+// What the operations on attention share.
+struct AttentionWork {
+  const kernels::KernelTable& table;
+  std::span<const RowSpan> spans;
+  const AttentionShape& shape;
+  const float* q;
+  int64_t ldq;
+  const KvLayer& layer;
+  float* out;
+  int64_t ldo;
+
+  kernels::AttentionArgs Args(const RowSpan& span, int row, int rows, int kv_head) const {
+    return {.q = q + (span.row_begin + row) * ldq,
+            .q_stride = ldq,
+            .out = out + (span.row_begin + row) * ldo,
+            .out_stride = ldo,
+            .kv = layer.base,
+            .block_bytes = layer.block_bytes,
+            .block_table = span.block_table,
+            .rows = rows,
+            .position = span.position + row,
+            .window = shape.window,
+            .heads = shape.heads,
+            .kv_heads = layer.kv_heads,
+            .head_dim = layer.head_dim,
+            .kv_head_begin = kv_head,
+            .kv_head_end = kv_head + 1,
+            .scale = shape.scale,
+            .softcap = shape.softcap};
+  }
+};
+
+// Rows of one, so few of them that their kv heads alone would not fill the team.
+bool WorthSplitting(const AttentionWork& work, const Team& team) {
+  const auto few = kPiecesPerWorker * static_cast<int64_t>(team.size());
+  if (team.size() == 1 || static_cast<int64_t>(work.spans.size()) * work.layer.kv_heads >= few) {
+    return false;
+  }
+  bool any = false;
+  for (const RowSpan& span : work.spans) {
+    if (span.rows != 1) return false;
+    any = any || kernels::SegmentCount(span.position, work.shape.window) > 1;
+  }
+  return any;
+}
+
+// Pieces: (row, kv head, segment), then (row, kv head) to join them.
+void AttendBySegments(const AttentionWork& work, Team& team, AttentionScratch& scratch) {
+  const int kv_heads = work.layer.kv_heads;
+  const size_t floats = static_cast<size_t>(work.shape.heads / kv_heads) *
+                        kernels::AttentionPartFloats(work.layer.head_dim);
+  int64_t pieces = 0;
+  for (const RowSpan& span : work.spans) {
+    pieces += int64_t{kernels::SegmentCount(span.position, work.shape.window)} * kv_heads;
+  }
+  float* parts = scratch.Take(floats * static_cast<size_t>(pieces));
+  team.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
+    int64_t base = 0;
+    for (const RowSpan& span : work.spans) {
+      const int64_t segments = kernels::SegmentCount(span.position, work.shape.window);
+      const int first = kernels::FirstSegment(span.position, work.shape.window);
+      for (int64_t i = std::max(begin, base); i < std::min(end, base + segments * kv_heads); ++i) {
+        const int kv_head = static_cast<int>((i - base) / segments);
+        work.table.attention_segment(work.Args(span, 0, 1, kv_head),
+                                     first + static_cast<int>((i - base) % segments),
+                                     parts + static_cast<size_t>(i) * floats);
+      }
+      base += segments * kv_heads;
+    }
+  });
+  const auto joins = static_cast<int64_t>(work.spans.size()) * kv_heads;
+  team.ParallelFor(joins, kRowGrain, [&](int64_t begin, int64_t end, int) {
+    size_t base = 0;
+    int64_t i = 0;
+    for (const RowSpan& span : work.spans) {
+      const int segments = kernels::SegmentCount(span.position, work.shape.window);
+      for (int kv_head = 0; kv_head < kv_heads; ++kv_head, ++i, base += static_cast<size_t>(segments)) {
+        if (i < begin || i >= end) continue;
+        work.table.attention_join(work.Args(span, 0, 1, kv_head), segments, parts + base * floats);
+      }
+    }
+  });
+}
+
+// Pieces: (span, tile of rows, kv head), numbered through; late rows first within a span would
+// balance better, but the claims are dynamic and the tiles small.
+void AttendByRows(const AttentionWork& work, Team& team) {
+  const int kv_heads = work.layer.kv_heads;
+  int64_t pieces = 0;
+  int64_t scores = 0;
+  for (const RowSpan& span : work.spans) {
+    const int tiles = (span.rows + kAttentionRows - 1) / kAttentionRows;
+    pieces += static_cast<int64_t>(tiles) * kv_heads;
+    int64_t reach = span.position + span.rows;
+    if (work.shape.window > 0) reach = std::min<int64_t>(reach, work.shape.window);
+    scores += reach * span.rows * work.shape.heads;
+  }
+  const int64_t grain = std::clamp<int64_t>(
+      pieces * kAttentionPieceScores / std::max<int64_t>(1, scores), 1, std::max<int64_t>(1, pieces));
+  team.ParallelFor(pieces, grain, [&](int64_t begin, int64_t end, int) {
+    int64_t base = 0;
+    for (const RowSpan& span : work.spans) {
+      const int tiles = (span.rows + kAttentionRows - 1) / kAttentionRows;
+      const int64_t count = static_cast<int64_t>(tiles) * kv_heads;
+      for (int64_t i = std::max(begin, base); i < std::min(end, base + count); ++i) {
+        const int row = static_cast<int>((i - base) / kv_heads) * kAttentionRows;
+        const int kv_head = static_cast<int>((i - base) % kv_heads);
+        work.table.attention(
+            work.Args(span, row, std::min(kAttentionRows, span.rows - row), kv_head));
+      }
+      base += count;
+    }
+  });
+}
+
 }  // namespace
 
 void RmsNormRows(const kernels::KernelTable& table, Team& team, const float* x, int64_t ldx,
@@ -122,53 +240,23 @@ void WriteKvRows(const kernels::KernelTable& table, Team& team, std::span<const 
   }
 }
 
-void AttentionRows(const kernels::KernelTable& table, Team& team, std::span<const RowSpan> spans,
-                   const AttentionShape& shape, const float* q, int64_t ldq, const KvLayer& layer,
-                   float* out, int64_t ldo) {
-  // Pieces: (span, tile of rows, kv head), numbered through; late rows first within a span would
-  // balance better, but the claims are dynamic and the tiles small.
-  int64_t pieces = 0;
-  int64_t scores = 0;
-  for (const RowSpan& span : spans) {
-    const int tiles = (span.rows + kAttentionRows - 1) / kAttentionRows;
-    pieces += static_cast<int64_t>(tiles) * layer.kv_heads;
-    int64_t reach = span.position + span.rows;
-    if (shape.window > 0) reach = std::min<int64_t>(reach, shape.window);
-    scores += reach * span.rows * shape.heads;
+float* AttentionScratch::Take(size_t floats) {
+  constexpr size_t kAlign = 64 / sizeof(float);
+  if (floats_.size() < floats + kAlign) floats_.resize(floats + kAlign);
+  const size_t past = reinterpret_cast<uintptr_t>(floats_.data()) / sizeof(float) % kAlign;
+  return floats_.data() + (kAlign - past) % kAlign;
+}
+
+void AttentionRows(const kernels::KernelTable& table, Team& team, AttentionScratch& scratch,
+                   std::span<const RowSpan> spans, const AttentionShape& shape, const float* q,
+                   int64_t ldq, const KvLayer& layer, float* out, int64_t ldo) {
+  const AttentionWork work{.table = table, .spans = spans, .shape = shape, .q = q, .ldq = ldq,
+                           .layer = layer, .out = out, .ldo = ldo};
+  if (WorthSplitting(work, team)) {
+    AttendBySegments(work, team, scratch);
+  } else {
+    AttendByRows(work, team);
   }
-  const int64_t grain = std::clamp<int64_t>(pieces * kAttentionPieceScores / std::max<int64_t>(1, scores), 1, pieces);
-  team.ParallelFor(pieces, grain, [&](int64_t begin, int64_t end, int) {
-    int64_t base = 0;
-    for (const RowSpan& span : spans) {
-      const int tiles = (span.rows + kAttentionRows - 1) / kAttentionRows;
-      const int64_t count = static_cast<int64_t>(tiles) * layer.kv_heads;
-      for (int64_t i = std::max(begin, base); i < std::min(end, base + count); ++i) {
-        const int tile = static_cast<int>((i - base) / layer.kv_heads);
-        const int kv_head = static_cast<int>((i - base) % layer.kv_heads);
-        const int row = tile * kAttentionRows;
-        const kernels::AttentionArgs args{
-            .q = q + (span.row_begin + row) * ldq,
-            .q_stride = ldq,
-            .out = out + (span.row_begin + row) * ldo,
-            .out_stride = ldo,
-            .kv = layer.base,
-            .block_bytes = layer.block_bytes,
-            .block_table = span.block_table,
-            .rows = std::min(kAttentionRows, span.rows - row),
-            .position = span.position + row,
-            .window = shape.window,
-            .heads = shape.heads,
-            .kv_heads = layer.kv_heads,
-            .head_dim = layer.head_dim,
-            .kv_head_begin = kv_head,
-            .kv_head_end = kv_head + 1,
-            .scale = shape.scale,
-            .softcap = shape.softcap};
-        table.attention(args);
-      }
-      base += count;
-    }
-  });
 }
 
 }  // namespace pelton::nn

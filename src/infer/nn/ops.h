@@ -76,9 +76,18 @@ struct AttentionShape {
   float scale = 1.f;
   float softcap = 0.f;  // 0: none
 };
-// q, out: [batch rows, heads, head_dim]. The KV of all rows must have been written before.
-void AttentionRows(const kernels::KernelTable& table, Team& team, std::span<const RowSpan> spans,
-                   const AttentionShape& shape, const float* q, int64_t ldq, const KvLayer& layer,
-                   float* out, int64_t ldo);
+// States of segments on their way to being joined; grows to the largest step seen and is reused.
+class AttentionScratch {
+ public:
+  float* Take(size_t floats);  // 64-byte-aligned, valid until the next Take
+
+ private:
+  std::vector<float> floats_;
+};
+// q, out: [batch rows, heads, head_dim]. The KV of all rows must have been written before. Few rows
+// with a long context are split over the team by segments of positions; the bits are the same.
+void AttentionRows(const kernels::KernelTable& table, Team& team, AttentionScratch& scratch,
+                   std::span<const RowSpan> spans, const AttentionShape& shape, const float* q,
+                   int64_t ldq, const KvLayer& layer, float* out, int64_t ldo);
 
 }  // namespace pelton::nn

@@ -87,7 +87,7 @@ class Bench {
       KvLayer kv = kv_layer_;
       kv.base = kv_.data() + i * kBlocks * kv.block_bytes;
       WriteKvRows(table_, team_, {&span, 1}, k, v, kv_width, kv);
-      AttentionRows(table_, team_, {&span, 1}, {.heads = shape_.heads, .scale = 0.125f}, b_.data(),
+      AttentionRows(table_, team_, attention_scratch_, {&span, 1}, {.heads = shape_.heads, .scale = 0.125f}, b_.data(),
                     shape_.width, kv, a_.data(), shape_.width);
       activations_.Load(team_, a_.data(), shape_.width, rows, shape_.width);
       const Product out{&layer.o, b_.data(), shape_.width};
@@ -142,6 +142,7 @@ class Bench {
   std::vector<Linear*> all_;
   WeightArena arena_;
   Activations activations_;
+  AttentionScratch attention_scratch_;
   HugeBuffer kv_;
   KvLayer kv_layer_;
   std::vector<int32_t> table_of_blocks_;

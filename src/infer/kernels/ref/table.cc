@@ -17,6 +17,8 @@ const KernelTable kRefTable = {
     .scale = ref::Scale,
     .kv_write = ref::KvWrite,
     .attention = ref::Attention,
+    .attention_segment = ref::AttentionSegment,
+    .attention_join = ref::AttentionJoin,
     .max_sum_exp = ref::MaxSumExp,
     .argmax = ref::Argmax,
 };

@@ -17,6 +17,8 @@ const KernelTable kAvx2Table = {
     .scale = avx2::ScaleBy,
     .kv_write = avx2::KvWrite,
     .attention = avx2::Attention,
+    .attention_segment = avx2::AttentionSegment,
+    .attention_join = avx2::AttentionJoin,
     .max_sum_exp = avx2::MaxSumExp,
     .argmax = avx2::Argmax,
 };

@@ -25,6 +25,8 @@ void ScaleBy(float factor, int n, float* inout);
 void KvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slot,
              std::byte* block);
 void Attention(const AttentionArgs& args);
+void AttentionSegment(const AttentionArgs& args, int segment, float* parts);
+void AttentionJoin(const AttentionArgs& args, int segments, const float* parts);
 void MaxSumExp(const float* x, int n, float* max, double* sum_exp);
 int Argmax(const float* x, int n);
 

@@ -23,7 +23,9 @@ struct I {
 };
 
 inline constexpr int kTileRows = 2;     // 2 · 2 integer and 2 · 2 float sums, 2 + 2 codes
-inline constexpr int kTileQueries = 3;  // 3 · 2 sums … of 16 registers
+inline constexpr int kUnpackedRows = 4;  // rows of a tile over unpacked codes: 4 · 2 sums, 2 codes
+inline constexpr int kTileQueries = 6;  // up to 3 queries · 2 vectors, or 6 · 1: 12 of 16 registers
+inline constexpr int kWideQueries = 3;
 inline constexpr int kTileVectors = 2;
 inline constexpr int kFloatRows = 2;
 inline constexpr int kFloatPanels = 2;
@@ -171,6 +173,10 @@ PELTON_VEC I LoadI(const std::byte* p) {
   return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
           _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
 }
+PELTON_VEC void StoreI(std::byte* p, I v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.a);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), v.b);
+}
 PELTON_VEC I BroadcastI(const void* p) {
   int32_t v;
   __builtin_memcpy(&v, p, 4);
@@ -181,9 +187,13 @@ template <int kBits>
 PELTON_VEC I ShiftRight16(I x) {
   return {_mm256_srli_epi16(x.a, kBits), _mm256_srli_epi16(x.b, kBits)};
 }
+// The empty statement keeps the sum in its registers: g++ 12 would turn the chain of additions into a
+// tree and spill every product.
 PELTON_VEC I MulAddPairs(I sum, I x, I y) {
-  return {_mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, y.a)),
-          _mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, y.b))};
+  I next = {_mm256_add_epi32(sum.a, _mm256_madd_epi16(x.a, y.a)),
+            _mm256_add_epi32(sum.b, _mm256_madd_epi16(x.b, y.b))};
+  asm("" : "+x"(next.a), "+x"(next.b));
+  return next;
 }
 PELTON_VEC I SubI(I x, I y) { return {_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)}; }
 PELTON_VEC F ToFloat(I v) { return {_mm256_cvtepi32_ps(v.a), _mm256_cvtepi32_ps(v.b)}; }
@@ -207,9 +217,11 @@ PELTON_VEC uint32_t LargestMagnitude(F x, F y) {
   four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1));
   return static_cast<uint32_t>(_mm_cvtsi128_si32(four));
 }
-PELTON_VEC void StoreInt16(int16_t* p, I v) {  // values fit 16 bits
+// 16 values that fit 16 bits, the two inner ones of each four exchanged.
+PELTON_VEC void StoreQuads(int16_t* p, I v) {
   const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi32(v.a, v.b), 0xd8);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), packed);
+  const __m256i quads = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(packed, 0xd8), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), quads);
 }
 
 }  // namespace pelton::kernels::avx2

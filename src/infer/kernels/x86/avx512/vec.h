@@ -23,7 +23,9 @@ using I = __m512i;   // 16 int32, or 32 int16
 using D = __m512d;   // 8 doubles
 
 inline constexpr int kTileRows = 8;      // rows of an integer tile: 8 + 8 sums and a code
+inline constexpr int kUnpackedRows = 8;  // rows of a tile over unpacked codes
 inline constexpr int kTileQueries = 6;   // queries of an attention tile: 6 · 4 sums
+inline constexpr int kWideQueries = 6;
 inline constexpr int kTileVectors = 4;   // registers of 16 that a query's tile is wide
 inline constexpr int kFloatRows = 4;     // float products: 4 rows · 4 panels
 inline constexpr int kFloatPanels = 4;
@@ -125,6 +127,7 @@ PELTON_VEC F MulAddSub(F a, F b, F c) { return _mm512_fmaddsub_ps(a, b, c); }  /
 PELTON_VEC I ZeroI() { return _mm512_setzero_si512(); }
 PELTON_VEC I SetI(int32_t v) { return _mm512_set1_epi32(v); }
 PELTON_VEC I LoadI(const std::byte* p) { return _mm512_loadu_si512(p); }
+PELTON_VEC void StoreI(std::byte* p, I v) { _mm512_storeu_si512(p, v); }
 PELTON_VEC I BroadcastI(const void* p) {  // 4 bytes at p in every lane
   int32_t v;
   __builtin_memcpy(&v, p, 4);
@@ -134,7 +137,12 @@ PELTON_VEC I AndI(I a, I b) { return _mm512_and_si512(a, b); }
 template <int kBits>
 PELTON_VEC I ShiftRight16(I a) { return _mm512_srli_epi16(a, kBits); }
 // Σ of the two products of int16 pairs, added to the sum.
-PELTON_VEC I MulAddPairs(I sum, I a, I b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
+// The empty statement keeps the sum in its register, see avx2/vec.h.
+PELTON_VEC I MulAddPairs(I sum, I a, I b) {
+  I next = _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+  asm("" : "+v"(next));
+  return next;
+}
 PELTON_VEC I SubI(I a, I b) { return _mm512_sub_epi32(a, b); }
 PELTON_VEC F ToFloat(I v) { return _mm512_cvtepi32_ps(v); }
 PELTON_VEC I RoundToInt(F v) { return _mm512_cvtps_epi32(v); }
@@ -146,8 +154,11 @@ PELTON_VEC uint32_t LargestMagnitude(F a, F b) {
       _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(a), mask),
                        _mm512_and_si512(_mm512_castps_si512(b), mask))));
 }
-PELTON_VEC void StoreInt16(int16_t* p, I v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
+// 16 values that fit 16 bits, the two inner ones of each four exchanged.
+PELTON_VEC void StoreQuads(int16_t* p, I v) {
+  const __m256i packed = _mm512_cvtepi32_epi16(v);
+  const __m256i quads = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(packed, 0xd8), 0xd8);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), quads);
 }
 
 }  // namespace pelton::kernels::avx512
