@@ -24,31 +24,35 @@ struct Surroundings {
   int others = 0;
   int prefill_chunk = 256;
   int kv_blocks = 0;
+  bool speculation = false;
+  float temperature = 1.2f;
+  int period = 1000;  // after which prompts repeat themselves
 };
 
 class EngineOnTinyModel : public ::testing::TestWithParam<const char*> {};
 
-EngineRequest RequestOf(Engine& engine, int prompt_tokens, uint64_t seed) {
+EngineRequest RequestOf(Engine& engine, const Surroundings& around, int prompt_tokens,
+                        uint64_t seed) {
   EngineRequest request;
   request.id = engine.NextRequestId();
   for (int i = 0; i < prompt_tokens; ++i) {
     request.prompt.push_back(static_cast<int32_t>(
-        Mix64(seed * 1000 + i) % static_cast<uint64_t>(engine.info().vocab_size)));
+        Mix64(seed * 1000 + i % around.period) % static_cast<uint64_t>(engine.info().vocab_size)));
   }
   request.max_tokens = kAnswerTokens;
   request.ignore_eos = true;
-  request.sampling.temperature = 1.2f;
+  request.sampling.temperature = around.temperature;
   request.sampling.seed = seed;
   request.sampling.top_logprobs = 20;
   return request;
 }
 
-// The request of seed 1 among others; *preemptions counts what the small pool forced.
+// The request of seed 1 among others.
 std::vector<TokenOut> Answer(const std::string& file, const Surroundings& around,
-                             uint64_t* preemptions) {
+                             EngineStats* stats) {
   nn::Team team({.threads = around.threads, .pin = false});
   const kernels::KernelTable& table = golden::BestTable();
-  golden::Loaded loaded = golden::Load(golden::DataPath(file), table, team);
+  golden::Loaded loaded = golden::Load(file, table, team);
   if (loaded.model == nullptr) return {};
   auto engine = Engine::Create(std::move(loaded.model),
                                std::make_shared<testing::FakeTokenizer>(), team, table,
@@ -56,13 +60,15 @@ std::vector<TokenOut> Answer(const std::string& file, const Surroundings& around
                                 .kv_blocks = around.kv_blocks,
                                 .kv_bytes_max = 64 << 20,
                                 .max_running = 32,
-                                .prefill_chunk = around.prefill_chunk});
+                                .prefill_chunk = around.prefill_chunk,
+                                .speculation = around.speculation ? "auto" : "off"});
   EXPECT_TRUE(engine.ok()) << engine.status().ToString();
   if (!engine.ok()) return {};
   std::vector<std::shared_ptr<RecordingSink>> sinks;
   const auto submit = [&](uint64_t seed, int prompt_tokens) {
     sinks.push_back(std::make_shared<RecordingSink>());
-    EXPECT_TRUE((*engine)->Submit(RequestOf(**engine, prompt_tokens, seed), sinks.back()).ok());
+    EXPECT_TRUE((*engine)->Submit(RequestOf(**engine, around, prompt_tokens, seed), sinks.back())
+                    .ok());
     return sinks.back();
   };
   for (int i = 0; i < around.others / 2; ++i) submit(100 + i, 1 + 5 * i);
@@ -70,7 +76,7 @@ std::vector<TokenOut> Answer(const std::string& file, const Surroundings& around
   for (int i = around.others / 2; i < around.others; ++i) submit(100 + i, 1 + 3 * i);
   for (const auto& sink : sinks) EXPECT_TRUE(sink->WaitForFinish());
   EXPECT_EQ(ours->finish(), FinishReason::kLength);
-  *preemptions = (*engine)->Stats().preemptions;
+  *stats = (*engine)->Stats();
   return ours->tokens();
 }
 
@@ -88,8 +94,8 @@ void ExpectSameBits(const std::vector<TokenOut>& a, const std::vector<TokenOut>&
 }
 
 TEST_P(EngineOnTinyModel, AnswersAreBitEqualWhateverRunsBeside) {
-  uint64_t preemptions = 0;
-  const auto alone = Answer(GetParam(), {.name = "alone"}, &preemptions);
+  EngineStats stats;
+  const auto alone = Answer(golden::DataPath(GetParam()), {.name = "alone"}, &stats);
   ASSERT_EQ(alone.size(), static_cast<size_t>(kAnswerTokens));
   std::set<int32_t> distinct;
   for (const TokenOut& token : alone) distinct.insert(token.id);
@@ -99,18 +105,57 @@ TEST_P(EngineOnTinyModel, AnswersAreBitEqualWhateverRunsBeside) {
                                      {.name = "chunks of 7", .others = 3, .prefill_chunk = 7},
                                      {.name = "2 threads", .threads = 2, .others = 5}}) {
     SCOPED_TRACE(around.name);
-    ExpectSameBits(alone, Answer(GetParam(), around, &preemptions));
+    ExpectSameBits(alone, Answer(golden::DataPath(GetParam()), around, &stats));
   }
 }
 
 TEST_P(EngineOnTinyModel, AnswersAreBitEqualAfterPreemption) {
-  uint64_t preemptions = 0;
-  const auto alone = Answer(GetParam(), {.name = "alone"}, &preemptions);
-  EXPECT_EQ(preemptions, 0u);
+  EngineStats stats;
+  const auto alone = Answer(golden::DataPath(GetParam()), {.name = "alone"}, &stats);
+  EXPECT_EQ(stats.preemptions, 0u);
   const auto pressed =
-      Answer(GetParam(), {.name = "pressed", .others = 8, .kv_blocks = 14}, &preemptions);
-  EXPECT_GT(preemptions, 0u);
+      Answer(golden::DataPath(GetParam()), {.name = "pressed", .others = 8, .kv_blocks = 14}, &stats);
+  EXPECT_GT(stats.preemptions, 0u);
   ExpectSameBits(alone, pressed);
+}
+
+// Where guesses are right and where they are wrong: greedy text of a small model runs in circles.
+void CheckSpeculation(const std::string& file) {
+  for (const float temperature : {0.f, 0.6f}) {
+    EngineStats stats;
+    const auto answer = [&](Surroundings around) {
+      around.temperature = temperature;
+      around.period = 12;
+      return Answer(file, around, &stats);
+    };
+    const auto without = answer({.name = "without"});
+    ASSERT_EQ(without.size(), static_cast<size_t>(kAnswerTokens));
+    EXPECT_EQ(stats.draft_tokens, 0u);
+    uint64_t accepted = 0, refused = 0;
+    for (const Surroundings& around :
+         {Surroundings{.name = "alone", .speculation = true},
+          {.name = "2 threads, chunks of 7", .threads = 2, .prefill_chunk = 7, .speculation = true},
+          {.name = "16 others", .threads = 2, .others = 16, .speculation = true},
+          {.name = "pressed", .others = 8, .kv_blocks = 14, .speculation = true}}) {
+      SCOPED_TRACE(around.name);
+      ExpectSameBits(without, answer(around));
+      accepted += stats.accepted_draft_tokens;
+      refused += stats.draft_tokens - stats.accepted_draft_tokens;
+    }
+    EXPECT_GT(stats.preemptions, 0u);
+    EXPECT_GT(refused, 0u);
+    if (temperature == 0.f) {
+      EXPECT_GT(accepted, 0u);
+    }
+  }
+}
+
+TEST_P(EngineOnTinyModel, AnswersAreBitEqualWithSpeculation) {
+  CheckSpeculation(golden::DataPath(GetParam()));
+}
+
+TEST(EngineOnSmolLm2, AnswersAreBitEqualWithSpeculation) {
+  CheckSpeculation(golden::ModelPath("smollm2"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, EngineOnTinyModel,

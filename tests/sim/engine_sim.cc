@@ -64,10 +64,17 @@ int main(int argc, char** argv) {
     sum.refused += outcome.refused;
     sum.hit_tokens += outcome.hit_tokens;
     sum.evictions += outcome.evictions;
+    sum.drafted += outcome.drafted;
+    sum.accepted += outcome.accepted;
+  }
+  // Worlds in which nothing of a kind happened would show nothing.
+  if (seeds >= 1000 && (sum.preemptions == 0 || sum.accepted == 0 || sum.accepted == sum.drafted)) {
+    fmt::print("no preemptions, or no guesses right and wrong, in {} worlds\n", seeds);
+    return 1;
   }
   fmt::print("{} worlds held: {} turns, {} requests ({} refused, {} cancelled, {} expired), {} "
-             "preemptions, {} tokens found, {} blocks evicted\n",
+             "preemptions, {} of {} guessed tokens right, {} tokens found, {} blocks evicted\n",
              seeds, sum.turns, sum.requests, sum.refused, sum.cancelled, sum.expired,
-             sum.preemptions, sum.hit_tokens, sum.evictions);
+             sum.preemptions, sum.accepted, sum.drafted, sum.hit_tokens, sum.evictions);
   return 0;
 }

@@ -100,11 +100,15 @@ void World::CheckSharing() {
 
 void World::CheckPlan() {
   int rows = 0;
+  bool drafts = false;
   for (const engine::Plan::Work& work : loop_.last_plan().work) {
-    rows += work.rows;
+    rows += work.rows + work.draft_rows;
+    drafts = drafts || work.draft_rows > 0;
+    if (work.draft_rows < 0 || (work.draft_rows > 0 && work.rows != 1)) Fail("a misplaced draft");
     if (work.rows < 1 || work.rows > config_.limits.prefill_chunk) Fail("a chunk out of bounds");
   }
   if (rows > config_.limits.step_tokens) Fail("a step above its token budget");
+  if (drafts && rows > config_.limits.draft_rows) Fail("drafts in a step too large for them");
   if (static_cast<int>(loop_.last_plan().work.size()) > config_.limits.max_running) {
     Fail("more sequences in a step than max_running");
   }

@@ -35,6 +35,9 @@ engine::testing::FakeModelOptions ModelOptions() {
   engine::testing::FakeModelOptions options;
   options.vocab_size = 24;
   options.spoken_tokens = kSpokenTokens;
+  // Texts that repeat themselves for a while, so that guesses are right, then wrong, then right.
+  options.memory_tokens = 1;
+  options.surprise_every = 12;
   return options;
 }
 
@@ -48,6 +51,7 @@ WorldConfig ConfigOf(Random& random) {
   c.limits.max_running = Between(random, 1, 8);
   c.limits.step_tokens = c.limits.max_running + Between(random, 0, 60);
   c.limits.prefill_chunk = Between(random, 1, 40);
+  if (random.Below(4) != 0) c.limits.draft_rows = Between(random, 1, 24);
   const int context_blocks = Between(random, 1, 8);
   c.context = context_blocks * c.limits.block_tokens - Between(random, 0, 14);
   c.blocks = context_blocks + Between(random, 0, 20);
@@ -77,9 +81,11 @@ World::World(uint64_t seed, bool verbose)
             config_.prefix) {}
 
 Outcome World::Run() {
-  Event(fmt::format("world {}: {} blocks, context {}, running {}, waiting {}, step {}, chunk {}",
+  Event(fmt::format("world {}: {} blocks, context {}, running {}, waiting {}, step {}, chunk {}, "
+                    "drafts {}",
                     seed_, config_.blocks, config_.context, config_.limits.max_running,
-                    config_.max_waiting, config_.limits.step_tokens, config_.limits.prefill_chunk));
+                    config_.max_waiting, config_.limits.step_tokens, config_.limits.prefill_chunk,
+                    config_.limits.draft_rows));
   while (turn_ < config_.arrival_turns && outcome_.violation.empty()) {
     RandomEvents();
     Turn();
@@ -114,6 +120,8 @@ Outcome World::Run() {
   }
   outcome_.turns = turn_;
   outcome_.preemptions = loop_.Stats().preemptions;
+  outcome_.drafted = loop_.Stats().draft_tokens;
+  outcome_.accepted = loop_.Stats().accepted_draft_tokens;
   outcome_.refused = inbox_.refused();
   outcome_.hit_tokens = loop_.Stats().prefix_hit_tokens;
   outcome_.evictions = loop_.Stats().prefix_evictions;

@@ -64,6 +64,7 @@ struct Outcome {
   uint64_t digest = 0;    // of all events, in order
   uint64_t requests = 0, preemptions = 0, cancelled = 0, expired = 0, refused = 0,
            hit_tokens = 0, evictions = 0;
+  uint64_t drafted = 0, accepted = 0;  // tokens
 };
 
 class World {

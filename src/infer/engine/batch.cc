@@ -12,35 +12,40 @@ void Batch::Clear() {
   logit_rows_.clear();
   members_.clear();
   sampled_.clear();
+  first_logits_.clear();
 }
 
 void Batch::Add(Sequence& sequence) {
   const int row_begin = static_cast<int>(tokens_.size());
   const auto first = sequence.tokens.begin() + sequence.computed;
   tokens_.insert(tokens_.end(), first, first + sequence.rows);
+  const auto draft = sequence.drafter.draft().first(static_cast<size_t>(sequence.draft_rows));
+  tokens_.insert(tokens_.end(), draft.begin(), draft.end());
   rows_.push_back({.row_begin = row_begin,
-                   .rows = sequence.rows,
+                   .rows = sequence.rows + sequence.draft_rows,
                    .position = sequence.computed,
                    .block_table = sequence.blocks});
   members_.push_back(&sequence);
   if (sequence.computed + sequence.rows == sequence.known()) {
-    logit_rows_.push_back(row_begin + sequence.rows - 1);
     sampled_.push_back(&sequence);
+    first_logits_.push_back(logit_rows_.size());
+    const int first_logit_row = row_begin + sequence.rows - 1;
+    for (int j = 0; j <= sequence.draft_rows; ++j) logit_rows_.push_back(first_logit_row + j);
   }
 }
 
 std::span<float> Batch::Logits() {
   const auto vocab = static_cast<size_t>(vocab_size_);
-  if (sampled_.size() > logits_rows_held_) {
-    logits_rows_held_ = std::bit_ceil(sampled_.size());
+  if (logit_rows_.size() > logits_rows_held_) {
+    logits_rows_held_ = std::bit_ceil(logit_rows_.size());
     logits_ = std::make_unique_for_overwrite<float[]>(logits_rows_held_ * vocab);
   }
-  return {logits_.get(), sampled_.size() * vocab};
+  return {logits_.get(), logit_rows_.size() * vocab};
 }
 
-std::span<float> Batch::LogitsOf(size_t i) {
+std::span<float> Batch::LogitsOf(size_t i, size_t j) {
   const auto vocab = static_cast<size_t>(vocab_size_);
-  return {logits_.get() + i * vocab, vocab};
+  return {logits_.get() + (first_logits_[i] + j) * vocab, vocab};
 }
 
 // Blocks found in the cache first, so that making room for new ones cannot evict them. A plan counts
@@ -61,6 +66,7 @@ bool Loop::BuildBatch() {
     sequence.running = true;
     sequence.started = true;
     sequence.rows = work.rows;
+    sequence.draft_rows = work.draft_rows;
     batch_.Add(sequence);
   }
   return !batch_.empty();

@@ -18,8 +18,8 @@ class Batch {
   explicit Batch(int vocab_size) : vocab_size_(vocab_size) {}
 
   void Clear();
-  // The next `sequence.rows` rows of a sequence, from its first position without KV. It takes part
-  // in sampling when they are its last.
+  // The next `sequence.rows` rows of a sequence, from its first position without KV, and its draft's
+  // behind them. It takes part in sampling when they are its last.
   void Add(Sequence& sequence);
 
   bool empty() const { return members_.empty(); }
@@ -27,10 +27,12 @@ class Batch {
     return {.tokens = tokens_, .sequences = rows_, .logit_rows = logit_rows_};
   }
   std::span<Sequence* const> members() const { return members_; }
-  std::span<Sequence* const> sampled() const { return sampled_; }  // one a logit row
+  std::span<Sequence* const> sampled() const { return sampled_; }
+  int rows() const { return static_cast<int>(tokens_.size()); }
 
-  std::span<float> Logits();            // [sampled, vocab]; grows to the largest batch seen
-  std::span<float> LogitsOf(size_t i);  // of sampled()[i]; after Logits()
+  std::span<float> Logits();  // [logit rows, vocab]; grows to the largest batch seen
+  // Of sampled()[i] after draft token j - 1 (0: after its last own token); after Logits().
+  std::span<float> LogitsOf(size_t i, size_t j);
 
  private:
   const int vocab_size_;
@@ -39,6 +41,7 @@ class Batch {
   std::vector<int32_t> logit_rows_;
   std::vector<Sequence*> members_;
   std::vector<Sequence*> sampled_;
+  std::vector<size_t> first_logits_;  // of each: its first in logit_rows_
   std::unique_ptr<float[]> logits_;
   size_t logits_rows_held_ = 0;
 };

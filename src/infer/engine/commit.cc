@@ -14,12 +14,11 @@ void Loop::Commit() {
     sequence->rows = 0;
     KeepFullBlocks(*sequence);
   }
-  for (Sequence* sequence : batch_.sampled()) CommitToken(*sequence);
+  for (Sequence* sequence : batch_.sampled()) CommitTokens(*sequence);
   RetireFinished();
 }
 
-void Loop::CommitToken(Sequence& sequence) {
-  sampling::Sample& sample = sequence.sample;
+void Loop::CommitToken(Sequence& sequence, sampling::Sample& sample) {
   if (sample.token < 0) {
     Finish(sequence, FinishReason::kError,
            Internal("the model gave logits that are not finite, or no token may be drawn"));

@@ -25,6 +25,7 @@ constexpr int kDefaultContextMax = 8192;
 constexpr int kContextMax = 1 << 24;
 constexpr int kRunningMax = 4096;
 constexpr int kWaitingMax = 1 << 20;
+constexpr int kDraftRowsMax = 32;   // rows of a step that has drafts; the drafts withdraw above
 constexpr size_t kStopsMax = 16;        // stop strings of a request
 constexpr size_t kStopBytesMax = 256;   // of one of them
 
@@ -44,6 +45,11 @@ Result<EngineOptions> Resolve(EngineOptions options, const models::ModelInfo& in
   RETURN_IF_ERROR(CheckOption("max_waiting", options.max_waiting, 0, kWaitingMax));
   RETURN_IF_ERROR(CheckOption("step_tokens", options.step_tokens, 1, kContextMax));
   RETURN_IF_ERROR(CheckOption("prefill_chunk", options.prefill_chunk, 1, kContextMax));
+  if (options.speculation != "auto" && options.speculation != "off") {
+    return InvalidArgument(fmt::format("speculation is {}, but must be auto or off",
+                                       options.speculation))
+        .WithParam("speculation");
+  }
   if (options.context == 1) {
     return InvalidArgument("context is 1, but a prompt and an answer need 2").WithParam("context");
   }
@@ -100,7 +106,8 @@ class EngineImpl final : public Engine {
               {.step_tokens = options.step_tokens,
                .prefill_chunk = options.prefill_chunk,
                .max_running = options.max_running,
-               .block_tokens = kernels::kKvBlockTokens},
+               .block_tokens = kernels::kKvBlockTokens,
+               .draft_rows = options.speculation == "off" ? 0 : kDraftRowsMax},
               kPauseGraceNs, std::move(storage),
               {.on = options.prefix_cache, .hooks = options.prefix_test_hooks}),
         thread_(StartThread("engine", [this](std::stop_token stop) { Run(std::move(stop)); })) {}

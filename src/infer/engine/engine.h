@@ -83,6 +83,7 @@ struct EngineOptions {
   bool batch_invariant = true;
   bool prefix_cache = true;      // equal beginnings of one tenant's texts are computed once
   kv::PrefixTestHooks prefix_test_hooks = {};  // no option sets these
+  std::string speculation = "auto";  // or "off"
 };
 
 struct EngineStats {
@@ -94,6 +95,8 @@ struct EngineStats {
   uint64_t prefix_queried_tokens = 0, prefix_hit_tokens = 0;  // of sequences admitted the first time
   uint64_t prefix_evictions = 0;                              // blocks
   uint64_t prefix_table_bytes = 0;                            // memory of the cache's own tables
+  // Speculation: steps of a sequence with a draft, tokens of these drafts, of those the right ones.
+  uint64_t drafts = 0, draft_tokens = 0, accepted_draft_tokens = 0;
   uint64_t requests_finished = 0, requests_cancelled = 0, requests_refused = 0;
   int64_t last_step_end_ns = 0;  // monotonic; with running > 0 it must advance (liveness)
   int64_t heartbeat_ns = 0;      // the loop's last turn, idle or not

@@ -108,6 +108,7 @@ void Loop::MakeStepPlan() {
     Finish(*ranked_[static_cast<size_t>(i)], FinishReason::kError,
            DeadlineExceeded("the deadline passed while the request was queued"));
   }
+  PlanDrafts();
 }
 
 void Loop::ReleaseBlocks(Sequence& sequence) {

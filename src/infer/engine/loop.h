@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "engine/batch.h"
+#include "engine/draft_plan.h"
 #include "engine/engine.h"
 #include "engine/inbox.h"
 #include "engine/scheduler.h"
@@ -77,7 +78,11 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void TakeFound(Sequence& sequence);
   void KeepFullBlocks(Sequence& sequence);
   bool Reserve(Sequence& sequence, int new_blocks);
-  void CommitToken(Sequence& sequence);
+  void PlanDrafts();
+  DraftOffer OfferOf(const Plan::Work& work);
+  void DrawTokens(size_t i);  // of batch_.sampled()[i]
+  void CommitTokens(Sequence& sequence);
+  void CommitToken(Sequence& sequence, sampling::Sample& sample);
   void Finish(Sequence& sequence, FinishReason reason, Status error);
   void RetireFinished();
   void Deliver(Sequence& sequence);
@@ -99,8 +104,12 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   Inbox::Mail mail_;
   std::vector<SequenceView> views_;
   Plan plan_;
+  std::vector<DraftOffer> offers_;  // one a plan's work
+  std::vector<int> draft_rows_;     // the same
   Batch batch_;
+  int64_t step_begin_ns_ = 0;
 
+  StepCost step_cost_;
   EngineStats counts_;
   mutable std::mutex stats_mutex_;
   EngineStats stats_;  // guarded by stats_mutex_

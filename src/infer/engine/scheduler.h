@@ -33,6 +33,7 @@ struct SchedulerLimits {
   int prefill_chunk = 0;  // most rows of one sequence in a step
   int max_running = 0;    // sequences in a step
   int block_tokens = 0;   // positions of a KV block
+  int draft_rows = 0;     // most rows of a step with drafts; 0: no speculation (draft_plan.h)
 };
 
 struct SequenceView {
@@ -67,6 +68,7 @@ struct Plan {
     int sequence = 0;
     int rows = 0;        // ≥ 1; all that are left when they give a token
     int new_blocks = 0;  // to allocate before the step
+    int draft_rows = 0;  // further rows behind them; planned after all else (draft_plan.h)
   };
   std::vector<int> expired;    // drop
   std::vector<int> preempted;  // give blocks back before anything is allocated

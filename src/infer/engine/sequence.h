@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/drafter.h"
 #include "engine/engine.h"
 #include "engine/output_text.h"
 #include "kv/block_pool.h"
@@ -30,6 +31,7 @@ struct Sequence {
                {.include_stop_in_text = request.include_stop_in_text,
                 .special_tokens_in_text = request.special_tokens_in_text,
                 .tokens_wait_for_text = request.sampling.top_logprobs >= 0}),
+        drafter(prompt_tokens + max_tokens),
         submit_ns(now_ns) {}
 
   int known() const { return static_cast<int>(tokens.size()); }
@@ -60,10 +62,12 @@ struct Sequence {
 
   sampling::Sampler sampler;
   OutputText output;
+  Drafter drafter;  // unused without speculation
 
   // Of this step.
   int rows = 0;
-  sampling::Sample sample;
+  int draft_rows = 0;                      // further rows: the first tokens of the drafter's draft
+  std::vector<sampling::Sample> samples;   // one, and one more for each draft token that was right
   Delta delta;
   bool has_delta = false;
   std::optional<FinishReason> finish;

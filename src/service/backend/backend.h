@@ -127,6 +127,8 @@ struct Stats {
   // Prefix cache: prompt tokens looked up and found, blocks evicted, blocks kept that nobody holds.
   uint64_t prefix_queried_tokens = 0, prefix_hit_tokens = 0, prefix_evictions = 0;
   int prefix_idle_blocks = 0;
+  // Speculation: steps of a sequence with guessed tokens, these tokens, of those the right ones.
+  uint64_t drafts = 0, draft_tokens = 0, accepted_draft_tokens = 0;
   int64_t heartbeat_ns = 0;  // the loop's last turn, idle or not (monotonic)
 };
 

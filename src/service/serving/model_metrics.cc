@@ -97,6 +97,16 @@ void AddBackendGauges(obs::Registry& registry, std::string_view model,
         [](const backend::Stats& s) { return s.prefix_idle_blocks; });
   counter("vllm:prefix_cache_queries_total", "As vLLM: prompt tokens looked up.", queried);
   counter("vllm:prefix_cache_hits_total", "As vLLM: of them, found.", hits);
+  const auto drafts = [](const backend::Stats& s) { return s.drafts; };
+  const auto drafted = [](const backend::Stats& s) { return s.draft_tokens; };
+  const auto accepted = [](const backend::Stats& s) { return s.accepted_draft_tokens; };
+  counter("pelton_drafts_total", "Times that tokens were guessed for a sequence's step.", drafts);
+  counter("pelton_draft_tokens_total", "Tokens guessed and checked.", drafted);
+  counter("pelton_accepted_draft_tokens_total", "Guessed tokens that were right.", accepted);
+  counter("vllm:spec_decode_num_drafts_total", "As vLLM: times that tokens were guessed.", drafts);
+  counter("vllm:spec_decode_num_draft_tokens_total", "As vLLM: tokens guessed.", drafted);
+  counter("vllm:spec_decode_num_accepted_tokens_total", "As vLLM: guessed tokens that were right.",
+          accepted);
   gauge("vllm:num_requests_running", "As vLLM: sequences in the current steps.", running);
   gauge("vllm:num_requests_waiting", "As vLLM: sequences queued.", waiting);
   gauge("vllm:kv_cache_usage_perc", "As vLLM: KV blocks used, from 0 to 1.", used_share);

@@ -24,6 +24,10 @@ struct FakeModelOptions {
   int spoken_tokens = 256;
   // A prompt of exactly this one token leads to these tokens, in order, then to spoken ones.
   std::map<int32_t, std::vector<int32_t>> scripts;
+  // Above 0 the text repeats itself: what comes next follows from so many last tokens, but for one in
+  // `surprise_every` (0: none), which follows from the whole history as else all do.
+  int memory_tokens = 0;
+  int surprise_every = 0;
   // Histories that hold this token give NaN logits; -1: none.
   int32_t poison_token = -1;
 };
@@ -106,10 +110,17 @@ class FakeModel final : public models::Model {
     if (script != options_.scripts.end() && history.size() <= script->second.size()) {
       return script->second[history.size() - 1];
     }
-    return static_cast<int32_t>(Hash(history) % static_cast<uint64_t>(options_.spoken_tokens));
+    uint64_t hash = Hash(history);
+    const bool surprise = options_.surprise_every > 0 &&
+                          (hash >> 32) % static_cast<uint64_t>(options_.surprise_every) == 0;
+    const auto memory = static_cast<size_t>(options_.memory_tokens);
+    if (memory > 0 && history.size() > memory && !surprise) {
+      hash = Hash(std::span(history).last(memory));
+    }
+    return static_cast<int32_t>(hash % static_cast<uint64_t>(options_.spoken_tokens));
   }
 
-  static uint64_t Hash(const std::vector<int32_t>& history) {
+  static uint64_t Hash(std::span<const int32_t> history) {
     uint64_t hash = history.size();
     for (const int32_t token : history) hash = Mix64(hash ^ static_cast<uint64_t>(token));
     return hash;

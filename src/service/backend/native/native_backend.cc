@@ -67,6 +67,9 @@ class NativeBackend final : public Backend {
             .prefix_hit_tokens = stats.prefix_hit_tokens,
             .prefix_evictions = stats.prefix_evictions,
             .prefix_idle_blocks = stats.prefix_idle_blocks,
+            .drafts = stats.drafts,
+            .draft_tokens = stats.draft_tokens,
+            .accepted_draft_tokens = stats.accepted_draft_tokens,
             .heartbeat_ns = std::max(stats.heartbeat_ns, created_ns_)};
   }
   void CloseIntake() override { parts_.engine->CloseIntake(); }

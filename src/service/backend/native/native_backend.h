@@ -45,6 +45,10 @@ struct NativeOptions {
     v.Field("prefix-cache", engine.prefix_cache,
             {.help = "Compute equal beginnings of one tenant's prompts once; uses KV memory that "
                      "nothing else needs."});
+    v.Field("speculation", engine.speculation,
+            {.help = "Guess tokens from what a sequence has said before and check them together: "
+                     "the same text in fewer steps where it repeats itself. auto: as far as it "
+                     "pays, which is less the more sequences run.", .choices = {"auto", "off"}});
   }
 };
 
