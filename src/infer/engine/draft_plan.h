@@ -36,7 +36,7 @@ struct DraftOffer {
 };
 
 struct DraftInput {
-  std::span<const DraftOffer> offers;
+  std::span<const DraftOffer> offers{};
   int planned_rows = 0;  // of the step without drafts
   int rows_max = 0;      // of the step with them
   int free_blocks = 0;   // that the plan leaves
