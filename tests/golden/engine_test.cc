@@ -122,6 +122,7 @@ TEST_P(EngineOnTinyModel, AnswersAreBitEqualAfterPreemption) {
 
 // Where guesses are right and where they are wrong: greedy text of a small model runs in circles.
 void CheckSpeculation(const std::string& file, int other_tokens = kAnswerTokens) {
+  uint64_t accepted = 0, refused = 0;
   for (const float temperature : {0.f, 0.6f}) {
     EngineStats stats;
     const auto answer = [&](Surroundings around) {
@@ -132,7 +133,6 @@ void CheckSpeculation(const std::string& file, int other_tokens = kAnswerTokens)
     const auto without = answer({.name = "without"});
     ASSERT_EQ(without.size(), static_cast<size_t>(kAnswerTokens));
     EXPECT_EQ(stats.draft_tokens, 0u);
-    uint64_t accepted = 0, refused = 0;
     for (const Surroundings& around :
          {Surroundings{.name = "alone", .speculation = true},
           {.name = "2 threads, chunks of 7, 16 others", .threads = 2, .others = 16,
@@ -144,11 +144,9 @@ void CheckSpeculation(const std::string& file, int other_tokens = kAnswerTokens)
       refused += stats.draft_tokens - stats.accepted_draft_tokens;
     }
     EXPECT_GT(stats.preemptions, 0u);
-    EXPECT_GT(refused, 0u);
-    if (temperature == 0.f) {
-      EXPECT_GT(accepted, 0u);
-    }
   }
+  EXPECT_GT(accepted, 0u);
+  EXPECT_GT(refused, 0u);
 }
 
 TEST_P(EngineOnTinyModel, AnswersAreBitEqualWithSpeculation) {
