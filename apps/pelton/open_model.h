@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "backend/backend.h"
+#include "base/cpu_watch.h"
+#include "base/memory_budget.h"
 #include "base/status.h"
 #if PELTON_WITH_ENGINE
 #include "backend/native/native_backend.h"
@@ -24,22 +27,44 @@ struct EngineSettings {
 };
 #endif
 
+// A model among the others of the process.
+struct OpenPlace {
+  std::string name = "model";
+  int others = 0;             // models still to come …
+  uint64_t others_bytes = 0;  // … and their weights
+};
+
 // Holds what the opened models share (worker team, kernel table) and so outlives them. The team
-// starts with the first model that needs it. Owned by one thread.
+// starts with the first model that needs it. Thread-safe; models are opened one at a time.
 class ModelOpener {
  public:
   ModelOpener(const EngineSettings& settings, std::string state_dir);
   ~ModelOpener();
 
+  // What the machine lets us compute with now; any thread. An explicit --threads stays as it is.
+  void OnCpuBudget(const CpuBudget& budget);
+  int compute_threads() const;  // of the team; 0 before the first model that needs it
+
+  // The memory budget: `wanted` bytes, 0 for what the machine and the cgroup leave. Once, before the
+  // first Open, which does it with 0 otherwise.
+  Status SetMemory(uint64_t wanted_bytes);
+  const MemoryBudget* memory() const { return budget_.get(); }
+
   // `word`: a path, the name of a pulled model, or sim:?…
   Result<std::unique_ptr<backend::Backend>> Open(
-      const std::string& word, std::function<void(uint64_t done, uint64_t total)> progress);
+      const std::string& word, const OpenPlace& place,
+      std::function<void(uint64_t done, uint64_t total)> progress);
 
  private:
   struct Shared;
+  void ApplyLocked();
+
   const EngineSettings settings_;
   const std::string state_dir_;
-  std::unique_ptr<Shared> shared_;
+  std::unique_ptr<MemoryBudget> budget_;  // constant once set
+  mutable std::mutex mutex_;
+  CpuBudget cpu_;                   // guarded by mutex_
+  std::unique_ptr<Shared> shared_;  // guarded by mutex_; constant once set
 };
 
 }  // namespace pelton::app

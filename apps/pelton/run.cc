@@ -143,7 +143,7 @@ void Chat(Conversation& conversation, const std::string& name) {
 Result<std::unique_ptr<backend::Backend>> Open(ModelOpener& opener, const std::string& path) {
   ProgressBar bar("loading");
   const int64_t start_ns = NowNs();
-  return opener.Open(path, [&](uint64_t done, uint64_t total) {
+  return opener.Open(path, {}, [&](uint64_t done, uint64_t total) {
     if (NowNs() - start_ns > 1'000'000'000) bar.Show(done, total);
   });
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,13 +16,16 @@
 
 #include "api/app.h"
 #include "base/clock.h"
+#include "base/cpu_watch.h"
 #include "base/log.h"
+#include "base/memory_budget.h"
 #include "base/thread.h"
 #include "commands.h"
 #include "obs/metrics.h"
 #include "open_model.h"
 #include "paths.h"
 #include "server/server.h"
+#include "serving/fleet.h"
 #include "serving/service.h"
 
 namespace pelton::app {
@@ -40,11 +44,18 @@ struct ServeOptions {
   api::ApiOptions api;
   serving::ServingOptions serving;
   EngineSettings engine;
+  serving::CatalogueOptions catalogue;
+  ByteSize memory;
 
   void Fields(config::Binder& v) {
     v.Group("Models");
     v.Field("model", model, {.help = "Model to serve; repeatable.", .value_name = "[NAME=]FILE"});
     v.Field("models", models, {.help = "Models to serve.", .yaml_only = true});
+    catalogue.Fields(v);
+    v.Field("memory", memory,
+            {.help = "Memory that the process may use, such as 6GiB; by default what the cgroup and "
+                     "the machine leave. A model that does not fit is refused.",
+             .value_name = "SIZE"});
     v.Field("state-dir", state_dir, {.help = "Folder for all that outlives the process.",
                                      .value_name = "DIR"});
     v.Field("config", config, {.help = "Configuration file (YAML).", .value_name = "FILE"});
@@ -85,10 +96,14 @@ sigset_t HandledSignals() {
 
 void PrintReady(const ServeOptions& options, int port, const serving::Catalogue& catalogue,
                 int64_t started_ns) {
-  const auto models = catalogue.Ready();
-  for (const auto& served : models) {
-    const backend::Facts& facts = served->backend->facts();
-    fmt::print("model {}: {}{}{}, context {}\n", served->name, facts.architecture,
+  const auto models = catalogue.Views();
+  for (const serving::ModelView& model : models) {
+    if (!model.served) {
+      fmt::print("model {}: loaded with the first request\n", model.name);
+      continue;
+    }
+    const backend::Facts& facts = model.served->backend->facts();
+    fmt::print("model {}: {}{}{}, context {}\n", model.name, facts.architecture,
                facts.quantization.empty() ? "" : " ", facts.quantization, facts.context);
   }
   const bool keys = !options.server.keys.empty() || !options.server.api_key_file.empty();
@@ -100,7 +115,7 @@ void PrintReady(const ServeOptions& options, int port, const serving::Catalogue&
   fmt::print("try: curl http://{}:{}/v1/chat/completions -H 'content-type: application/json'{} "
              "-d '{{\"model\":\"{}\","
              "\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n",
-             name, port, keys ? " -H \"authorization: Bearer $KEY\"" : "", models.front()->name);
+             name, port, keys ? " -H \"authorization: Bearer $KEY\"" : "", models.front().name);
   std::fflush(stdout);
 }
 
@@ -108,13 +123,16 @@ void PrintReady(const ServeOptions& options, int port, const serving::Catalogue&
 class Serving {
  public:
   explicit Serving(ServeOptions& options)
-      : options_(options), opener_(options.engine, options.state_dir) {}
+      : options_(options), opener_(options.engine, options.state_dir),
+        cpu_watch_([this](const CpuBudget& budget) { opener_.OnCpuBudget(budget); }) {}
 
   int Run();
 
  private:
   Status Compose();
   Status Load();
+  Result<std::unique_ptr<backend::Backend>> Open(const serving::LoadJob& job);
+  void AddMachineMetrics();
   void Drain();
   bool Quiet(int timeout_ms);
   bool WaitQuiet(int64_t earliest_ns, int64_t latest_ns);
@@ -124,10 +142,12 @@ class Serving {
   const sigset_t signals_ = HandledSignals();
   obs::Registry registry_;
   ModelOpener opener_;
+  CpuWatch cpu_watch_;
   std::unique_ptr<serving::Catalogue> catalogue_;
   std::unique_ptr<identity::KeyRing> keys_;
   std::unique_ptr<serving::Service> service_;
   std::unique_ptr<api::App> app_;
+  std::unique_ptr<serving::Fleet> fleet_;
   std::unique_ptr<server::Server> server_;
 };
 
@@ -140,7 +160,8 @@ Status Serving::Compose() {
     if (!path.ok()) return path.status();
     source.path = *std::move(path);
   }
-  auto catalogue = serving::Catalogue::Make(std::move(sources));
+  RETURN_IF_ERROR(opener_.SetMemory(options_.memory.bytes));
+  auto catalogue = serving::Catalogue::Make(std::move(sources), options_.catalogue);
   if (!catalogue.ok()) return catalogue.status();
   catalogue_ = *std::move(catalogue);
   auto keys = server::MakeKeyRing(options_.server);
@@ -148,25 +169,58 @@ Status Serving::Compose() {
   keys_ = *std::move(keys);
   service_ = std::make_unique<serving::Service>(options_.serving, *catalogue_, registry_,
                                                 SystemClock());
+  AddMachineMetrics();
   app_.reset(new api::App{*service_, registry_, options_.api, PELTON_VERSION});
+  app_->memory = opener_.memory();
+  app_->cpu = &cpu_watch_;
   auto server = server::Server::Start(options_.server, *keys_, *app_);
   if (!server.ok()) return server.status();
   server_ = *std::move(server);
   return OkStatus();
 }
 
-// Loads on a thread of its own, so that a signal meanwhile ends the process at once.
+void Serving::AddMachineMetrics() {
+  registry_.AddGauge("pelton_compute_threads", "Threads that compute.", {},
+                     [this] { return opener_.compute_threads(); });
+  registry_.AddGauge("pelton_cpu_quota", "CPUs that the cgroup's quota is worth; 0: no quota.", {},
+                     [this] { return cpu_watch_.budget().quota.value_or(0); });
+  registry_.AddCounterFunction(
+      "pelton_cpu_throttled_seconds_total", "CPU time that the quota held this process back for.",
+      {}, [this] { return static_cast<double>(cpu_watch_.throttling().throttled_us) * 1e-6; });
+  registry_.AddCounterFunction(
+      "pelton_cpu_throttled_periods_total", "Periods of the quota in which it did.", {},
+      [this] { return static_cast<double>(cpu_watch_.throttling().throttled_periods); });
+}
+
+Result<std::unique_ptr<backend::Backend>> Serving::Open(const serving::LoadJob& job) {
+  OpenPlace place{.name = job.name, .others = static_cast<int>(job.others.size()),
+                  .others_bytes = 0};
+  for (const std::string& path : job.others) {
+    std::error_code error;
+    const uintmax_t bytes = std::filesystem::file_size(path, error);  // near to the packed weights
+    if (!error) place.others_bytes += bytes;
+  }
+  // Room for a model that an operator adds.
+  if (!options_.catalogue.model_dirs.empty()) ++place.others;
+  return opener_.Open(job.path, place, [&job](uint64_t done, uint64_t total) {
+    job.progress->done_bytes.store(done);
+    job.progress->total_bytes.store(total);
+  });
+}
+
+// Loads on Fleet's threads, so that a signal meanwhile ends the process at once.
 Status Serving::Load() {
   Status status;
   std::atomic<bool> done{false};
   const pthread_t main_thread = pthread_self();
-  const std::jthread loader = StartThread("load", [&](std::stop_token) {
-    status = catalogue_->LoadAll(
-        [this](const serving::ModelSource& source) { return opener_.Open(source.path, {}); },
-        [this](const serving::Served& served) { service_->OnLoaded(served); });
+  catalogue_->OnStarted([&](const Status& outcome) {
+    status = outcome;
     done.store(true);
     pthread_kill(main_thread, SIGUSR1);
   });
+  fleet_ = std::make_unique<serving::Fleet>(
+      *catalogue_, [this](const serving::LoadJob& job) { return Open(job); },
+      [this](const std::string& model) { service_->OnLoaded(model); });
   while (!done.load()) {
     int signal = 0;
     sigwait(&signals_, &signal);
@@ -183,7 +237,7 @@ bool Serving::Quiet(int timeout_ms) {
     const backend::Stats stats = served->backend->GetStats();
     if (stats.running + stats.waiting > 0) return false;
   }
-  return true;
+  return catalogue_->NothingRetiring();
 }
 
 // From the outside in: new work, running work, listener. A second signal ends it at once.
@@ -231,6 +285,8 @@ int Serving::Run() {
   int signal = SIGUSR1;
   while (signal == SIGUSR1) sigwait(&signals_, &signal);
   Drain();
+  // A load takes as long as it takes; nobody waits for it any more.
+  if (catalogue_->Loading()) _exit(0);
   server_.reset();
   return 0;
 }

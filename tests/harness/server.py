@@ -21,7 +21,8 @@ class Server:
     `exit_code` of the end is checked to be 0 unless the test has ended the process itself.
     """
 
-    def __init__(self, model="sim:?rate=1000&length=20", *options, env=None, ready_s=60):
+    def __init__(self, model="sim:?rate=1000&length=20", *options, env=None, ready_s=60,
+                 preexec_fn=None):
         self.binary = os.environ["PELTON_BIN"]
         self.log = tempfile.TemporaryFile(mode="w+")
         self.state = tempfile.TemporaryDirectory()
@@ -33,7 +34,8 @@ class Server:
         full_env.update(env or {})
         self.started = time.monotonic()
         self.process = subprocess.Popen(words + list(options), stdout=subprocess.PIPE,
-                                        stderr=self.log, text=True, env=full_env)
+                                        stderr=self.log, text=True, env=full_env,
+                                        preexec_fn=preexec_fn)
         self.output = ""
         self.port = self._wait_ready(ready_s)
         self.ready_s = time.monotonic() - self.started
@@ -93,5 +95,11 @@ class Server:
         return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
     def resident_bytes(self):
+        return self._memory("VmRSS")
+
+    def peak_bytes(self):
+        return self._memory("VmHWM")
+
+    def _memory(self, row):
         with open(f"/proc/{self.process.pid}/status") as status:
-            return int(re.search(r"VmRSS:\s+(\d+) kB", status.read()).group(1)) * 1024
+            return int(re.search(rf"{row}:\s+(\d+) kB", status.read()).group(1)) * 1024

@@ -5,11 +5,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <charconv>
-#include <cmath>
+#include <cstdint>
 #include <fstream>
 #include <sstream>
+
+#include "base/cpu_watch.h"
 
 namespace pelton {
 namespace {
@@ -68,71 +68,6 @@ std::string ReadSmallFile(const std::string& path) {
   return text.str();
 }
 
-std::optional<int64_t> ReadNumber(const std::string& path) {
-  const std::string text = ReadSmallFile(path);
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end == text.data()) return std::nullopt;
-  return value;
-}
-
-// Folder of this process's cgroup for a v1 controller ("cpu", "memory") or for v2 ("").
-// /proc/self/cgroup has lines "id:controllers:path" (cgroups(7)).
-std::string CgroupPath(const std::string& controller) {
-  std::istringstream lines(ReadSmallFile("/proc/self/cgroup"));
-  for (std::string line; std::getline(lines, line);) {
-    const size_t first = line.find(':');
-    const size_t second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string names = "," + line.substr(first + 1, second - first - 1) + ",";
-    if (names.find("," + controller + ",") != std::string::npos) return line.substr(second + 1);
-  }
-  return "/";
-}
-
-// The tightest value over a cgroup folder and its parents; `read` gives a value for a folder.
-template <typename Read>
-auto TightestUpwards(const std::string& root, std::string path, Read read) {
-  auto best = read(root + path);
-  while (path.size() > 1) {
-    path.resize(path.find_last_of('/'));
-    if (path.empty()) path = "/";
-    const auto here = read(root + path);
-    if (here && (!best || *here < *best)) best = here;
-    if (path == "/") break;
-  }
-  return best;
-}
-
-std::optional<double> QuotaV2(const std::string& folder) {
-  std::istringstream text(ReadSmallFile(folder + "/cpu.max"));
-  std::string quota;
-  double period = 0;
-  if (!(text >> quota >> period) || quota == "max" || period <= 0) return std::nullopt;
-  const double value = std::strtod(quota.c_str(), nullptr);
-  return value > 0 ? std::optional(value / period) : std::nullopt;
-}
-
-std::optional<double> QuotaV1(const std::string& folder) {
-  const auto quota = ReadNumber(folder + "/cpu.cfs_quota_us");
-  const auto period = ReadNumber(folder + "/cpu.cfs_period_us");
-  if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
-  return static_cast<double>(*quota) / static_cast<double>(*period);
-}
-
-template <typename T>
-std::optional<T> Smaller(std::optional<T> a, std::optional<T> b) {
-  if (!a) return b;
-  if (!b) return a;
-  return std::min(*a, *b);
-}
-
-uint64_t MeminfoBytes(const std::string& meminfo, const std::string& key) {
-  const size_t at = meminfo.find(key + ":");
-  if (at == std::string::npos) return 0;
-  return std::strtoull(meminfo.c_str() + at + key.size() + 1, nullptr, 10) * 1024;
-}
-
 }  // namespace
 
 const CpuFeatures& UsableCpuFeatures() {
@@ -161,52 +96,6 @@ std::vector<int> AffinityCpus() {
   return cpus.empty() ? std::vector<int>{0} : cpus;
 }
 
-std::optional<double> CgroupCpuQuota() {
-  const auto v2 = TightestUpwards("/sys/fs/cgroup", CgroupPath(""), QuotaV2);
-  auto v1 = TightestUpwards("/sys/fs/cgroup/cpu", CgroupPath("cpu"), QuotaV1);
-  if (!v1) v1 = QuotaV1("/sys/fs/cgroup/cpu");  // inside a container the path may not exist
-  return Smaller(v2, v1);
-}
-
-int ComputeThreadBudget() {
-  const auto cpus = static_cast<int>(AffinityCpus().size());
-  const auto quota = CgroupCpuQuota();
-  if (!quota) return std::max(1, cpus);
-  return std::clamp(static_cast<int>(std::floor(*quota + 1e-6)), 1, std::max(1, cpus));
-}
-
-MemoryState ReadMemoryState() {
-  MemoryState state;
-  const std::string meminfo = ReadSmallFile("/proc/meminfo");
-  state.limit_bytes = MeminfoBytes(meminfo, "MemTotal");
-  state.available_bytes = MeminfoBytes(meminfo, "MemAvailable");
-  struct Source {
-    const char* root;
-    const char* controller;
-    const char* limit;
-    const char* usage;
-  };
-  static constexpr Source kSources[] = {
-      {"/sys/fs/cgroup", "", "/memory.max", "/memory.current"},
-      {"/sys/fs/cgroup/memory", "memory", "/memory.limit_in_bytes", "/memory.usage_in_bytes"}};
-  for (const Source& source : kSources) {
-    for (const std::string& path : {CgroupPath(source.controller), std::string("/")}) {
-      const auto limit = ReadNumber(source.root + path + source.limit);
-      if (!limit || *limit <= 0) continue;
-      const auto used = ReadNumber(source.root + path + source.usage).value_or(0);
-      const auto limit_bytes = static_cast<uint64_t>(*limit);
-      const auto used_bytes = static_cast<uint64_t>(std::max<int64_t>(0, used));
-      state.limit_bytes = std::min(state.limit_bytes, limit_bytes);
-      state.available_bytes = std::min(
-          state.available_bytes, limit_bytes > used_bytes ? limit_bytes - used_bytes : 0);
-    }
-  }
-  std::istringstream statm(ReadSmallFile("/proc/self/statm"));
-  uint64_t total_pages = 0;
-  uint64_t resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  state.resident_bytes = resident_pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  return state;
-}
+int ComputeThreadBudget() { return ReadCpuBudget().threads; }
 
 }  // namespace pelton

@@ -1,11 +1,11 @@
-// What the machine lets this process use: instruction sets usable (not merely advertised), CPUs by
-// affinity, the cgroup's CPU quota, memory. All functions are thread-safe.
+// What the machine lets this process use: instruction sets usable (not merely advertised) and CPUs
+// by affinity; its limits of time and memory are in machine_limits.h. All functions are thread-safe.
 #pragma once
 
-#include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
+
+#include "base/machine_limits.h"
 
 namespace pelton {
 
@@ -26,15 +26,7 @@ const CpuFeatures& UsableCpuFeatures();
 std::string CpuModelName();
 
 std::vector<int> AffinityCpus();            // ids of the CPUs this process may run on
-std::optional<double> CgroupCpuQuota();     // CPUs worth of time (v1 and v2), nothing when unlimited
 // Threads that compute: min(affinity, floor(quota)), at least 1. Re-reads the machine each call.
 int ComputeThreadBudget();
-
-struct MemoryState {
-  uint64_t limit_bytes = 0;      // the smaller of physical memory and the cgroup's limit
-  uint64_t available_bytes = 0;  // what may still be taken before that limit
-  uint64_t resident_bytes = 0;   // of this process
-};
-MemoryState ReadMemoryState();
 
 }  // namespace pelton

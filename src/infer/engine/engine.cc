@@ -4,16 +4,17 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <thread>
 #include <utility>
 
 #include "base/checked.h"
-#include "base/cpu.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "engine/inbox.h"
 #include "engine/loop.h"
 #include "engine/sequence.h"
+#include "sampling/candidates.h"
 
 namespace pelton::engine {
 
@@ -64,35 +65,72 @@ Result<EngineOptions> Resolve(EngineOptions options, const models::ModelInfo& in
   options.step_tokens = std::min(std::max(options.step_tokens, options.max_running), max_rows);
   options.max_running = std::min(options.max_running, options.step_tokens);
 
-  const auto block_bytes = CheckedMul<uint64_t>(info.kv_block_bytes, info.layers);
-  if (!block_bytes || *block_bytes == 0) return Internal("the model gives no KV block size");
-  if (options.kv_bytes_max == 0) options.kv_bytes_max = ReadMemoryState().available_bytes / 4;
-  if (options.kv_blocks == 0) {
-    const int64_t wanted = int64_t{BlocksFor(options.context)} * options.max_running;
-    const uint64_t fit = options.kv_bytes_max / *block_bytes;
-    options.kv_blocks = static_cast<int>(
-        std::min({static_cast<uint64_t>(wanted), fit, static_cast<uint64_t>(kv::kBlocksMax)}));
-  }
-  if (options.kv_blocks < BlocksFor(options.context)) {
-    if (context_given || options.kv_blocks < 1) {
-      return ResourceExhausted(fmt::format(
-          "a context of {} tokens needs {} MiB of KV cache, but {} MiB are allowed",
-          options.context, (BlocksFor(options.context) * *block_bytes) >> 20,
-          (static_cast<uint64_t>(options.kv_blocks) * *block_bytes) >> 20));
-    }
-    options.context = options.kv_blocks * kernels::kKvBlockTokens;
-    LogWarn("engine", "the KV cache has room for {} tokens only; that is the context now",
-            options.context);
-  }
   return options;
 }
+
+// Logits of the largest batch (Batch grows in powers of two), what drawing from them takes at once,
+// and tables that grow with the context.
+uint64_t StepBytes(const EngineOptions& options, const models::ModelInfo& info, int threads) {
+  constexpr uint64_t kDrawBytes = sizeof(float) + 2 * sizeof(sampling::Candidate);
+  const auto vocab = static_cast<uint64_t>(info.vocab_size);
+  return std::bit_ceil(static_cast<uint64_t>(options.max_running)) * vocab * sizeof(float) +
+         std::min<uint64_t>(threads, options.max_running) * vocab * kDrawBytes +
+         info.position_bytes * static_cast<uint64_t>(options.context);
+}
+
+// The least of a default context that is served when memory is short.
+constexpr int kContextLeast = 512;
+
+// The number of KV blocks, and with the default context how much of it they allow.
+Status SizeKv(const models::ModelInfo& info, bool context_given, EngineOptions* options) {
+  const auto block_bytes = CheckedMul<uint64_t>(info.kv_block_bytes, info.layers);
+  if (!block_bytes || *block_bytes == 0) return Internal("the model gives no KV block size");
+  const uint64_t free = options->memory.Free();
+  if (options->kv_bytes_max > free) {
+    return ResourceExhausted(fmt::format("--kv-bytes-max is {}, but {} are free in the {}",
+                                         MiBText(options->kv_bytes_max), MiBText(free),
+                                         options->memory.Text()));
+  }
+  const bool size_given = options->kv_bytes_max != 0;
+  if (!size_given) {
+    // At least one whole context, though others come short then.
+    const uint64_t one = static_cast<uint64_t>(BlocksFor(options->context)) * *block_bytes;
+    options->kv_bytes_max = std::max(options->memory.KvDefault(), std::min(free, one));
+  }
+  if (options->kv_blocks == 0) {
+    const int64_t wanted = int64_t{BlocksFor(options->context)} * options->max_running;
+    const uint64_t fit = options->kv_bytes_max / *block_bytes;
+    options->kv_blocks = static_cast<int>(
+        std::min({static_cast<uint64_t>(wanted), fit, static_cast<uint64_t>(kv::kBlocksMax)}));
+  }
+  if (options->kv_blocks >= BlocksFor(options->context)) return OkStatus();
+  const int least = context_given ? options->context : std::min(kContextLeast, options->context);
+  // A size that was asked for may be as small as one block.
+  if (context_given || options->kv_blocks < (size_given ? 1 : BlocksFor(least))) {
+    return ResourceExhausted(fmt::format(
+        "a context of {} tokens needs {} of KV cache, but there is room for {} tokens in {}; {}",
+        least, MiBText(BlocksFor(least) * *block_bytes),
+        options->kv_blocks * kernels::kKvBlockTokens, MiBText(options->kv_bytes_max),
+        options->memory.Text()));
+  }
+  options->context = options->kv_blocks * kernels::kKvBlockTokens;
+  LogWarn("engine", "the KV cache has room for {} tokens only; that is the context now",
+          options->context);
+  return OkStatus();
+}
+
+// What one engine holds of the memory budget.
+struct Holds {
+  MemoryBudget::Hold step, kv;
+};
 
 class EngineImpl final : public Engine {
  public:
   EngineImpl(std::shared_ptr<models::Model> model, std::shared_ptr<const text::Tokenizer> tokenizer,
              nn::Team& team, const kernels::KernelTable& table, const EngineOptions& options,
-             kv::KvStorage storage)
-      : model_(std::move(model)),
+             kv::KvStorage storage, Holds holds)
+      : holds_(std::move(holds)),
+        model_(std::move(model)),
         tokenizer_(std::move(tokenizer)),
         table_(table),
         context_(options.context),
@@ -174,6 +212,7 @@ class EngineImpl final : public Engine {
     return sampling::CheckParams(request.sampling, vocab_size_);
   }
 
+  const Holds holds_;  // first: given back after everything is gone
   const std::shared_ptr<models::Model> model_;
   const std::shared_ptr<const text::Tokenizer> tokenizer_;
   const kernels::KernelTable& table_;
@@ -198,11 +237,21 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<models::Model> mo
   }
   auto resolved = Resolve(options, info, model->MaxRows());
   RETURN_IF_ERROR(resolved.status());
+  Holds holds;
+  auto step = resolved->memory.Take("step", StepBytes(*resolved, info, team.size()));
+  RETURN_IF_ERROR(step.status());
+  holds.step = *std::move(step);
+  RETURN_IF_ERROR(SizeKv(info, options.context != 0, &*resolved));
+  auto kv = resolved->memory.Take(
+      "kv", static_cast<uint64_t>(resolved->kv_blocks) * info.kv_block_bytes *
+                static_cast<uint64_t>(info.layers));
+  RETURN_IF_ERROR(kv.status());
+  holds.kv = *std::move(kv);
   auto storage = kv::KvStorage::Create(info.layers, resolved->kv_blocks, info.kv_block_bytes);
   RETURN_IF_ERROR(storage.status());
   return std::unique_ptr<Engine>(
       std::make_unique<EngineImpl>(std::move(model), std::move(tokenizer), team, table, *resolved,
-                                   *std::move(storage)));
+                                   *std::move(storage), std::move(holds)));
 }
 
 }  // namespace pelton::engine

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/memory_budget.h"
 #include "base/status.h"
 #include "kv/prefix_hash.h"
 #include "models/model.h"
@@ -75,7 +76,7 @@ class DeltaSink {
 struct EngineOptions {
   int context = 0;               // most tokens of one sequence; 0: the model's own, at most 8192
   int kv_blocks = 0;             // 0: enough for `max_running` contexts within the memory budget
-  uint64_t kv_bytes_max = 0;     // 0: a quarter of the memory available
+  uint64_t kv_bytes_max = 0;     // 0: what `memory` has free, less what it keeps for others
   int max_running = 64;          // sequences in a step
   int max_waiting = 256;         // requests queued; one more is RESOURCE_EXHAUSTED
   int step_tokens = 512;         // token budget of one step (decode rows first, then prefill)
@@ -84,6 +85,7 @@ struct EngineOptions {
   bool prefix_cache = true;      // equal beginnings of one tenant's texts are computed once
   kv::PrefixTestHooks prefix_test_hooks = {};  // no option sets these
   std::string speculation = "auto";  // or "off"
+  MemoryShare memory = {};       // KV cache and logits are taken from it
 };
 
 struct EngineStats {

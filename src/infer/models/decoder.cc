@@ -16,14 +16,8 @@ namespace {
 
 constexpr int kEmbedGrain = 8;  // rows of the embedding looked up at a time
 
-uint64_t MiB(uint64_t bytes) { return (bytes + (uint64_t{1} << 20) - 1) >> 20; }
-
-Status CheckMemory(const format::ModelFile& file, uint64_t needed) {
-  const uint64_t available = ReadMemoryState().available_bytes;
-  if (needed <= available) return OkStatus();
-  return ResourceExhausted(fmt::format("{} needs {} MiB of memory, {} MiB are available",
-                                       file.path(), MiB(needed), MiB(available)));
-}
+// The two tables of rotary embedding that a family may have: cos and sin of rope_dim / 2 angles each.
+constexpr uint64_t kRopeTablesMax = 2;
 
 }  // namespace
 
@@ -76,9 +70,7 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
   auto name = file.metadata().StringOr("general.name", "");
   RETURN_IF_ERROR(name.status());
 
-  const auto needed = CheckedAdd(plan.packed_bytes(), model.BufferBytes(kRowsMax));
-  if (!needed) return ResourceExhausted("the weights are larger than any memory");
-  RETURN_IF_ERROR(CheckMemory(file, *needed));
+  RETURN_IF_ERROR(model.TakeMemory(options.memory, plan.packed_bytes()));
   auto arena = nn::WeightArena::Create(plan.packed_bytes());
   RETURN_IF_ERROR(arena.status());
   model.arena_ = *std::move(arena);
@@ -98,8 +90,28 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
       .parameters = plan.parameters(),
       .weight_bytes = plan.packed_bytes(),
       .kv_block_bytes = kernels::KvBlockBytes(hyper->kv_heads, hyper->head_dim),
+      .position_bytes =
+          kRopeTablesMax * static_cast<uint64_t>(hyper->rope_dim) * sizeof(float),
       .sampling = *sampling,
   };
+  return OkStatus();
+}
+
+Status Decoder::TakeMemory(const MemoryShare& memory, uint64_t weight_bytes) {
+  const auto needed = CheckedAdd(weight_bytes, BufferBytes(kRowsMax));
+  if (!needed) return ResourceExhausted("the weights are larger than any memory");
+  // The budget says what is ours to take, the machine whether it is still there.
+  const uint64_t available = ReadMemoryState().available_bytes;
+  if (*needed > available) {
+    return ResourceExhausted(fmt::format("the model needs {} of memory, {} are available",
+                                         MiBText(*needed), MiBText(available)));
+  }
+  auto weights = memory.Take("weights", weight_bytes);
+  RETURN_IF_ERROR(weights.status());
+  auto buffers = memory.Take("buffers", BufferBytes(kRowsMax));
+  RETURN_IF_ERROR(buffers.status());
+  weights_hold_ = *std::move(weights);
+  buffers_hold_ = *std::move(buffers);
   return OkStatus();
 }
 

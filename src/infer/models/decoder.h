@@ -75,6 +75,7 @@ class Decoder : public Model {
   static constexpr int kRowsMax = 512;  // of a step; its buffers are sized for this
 
   Status DeclareAll(const format::ModelFile& file, WeightPlan& plan);
+  Status TakeMemory(const MemoryShare& memory, uint64_t weight_bytes);
   Status MakeBuffers(int rows);
   uint64_t BufferBytes(int rows) const;
   void Embed(std::span<const int32_t> tokens);
@@ -82,6 +83,7 @@ class Decoder : public Model {
   void ComputeLogits(std::span<float> logits);
 
   ModelInfo info_;
+  MemoryBudget::Hold weights_hold_, buffers_hold_;
   const kernels::KernelTable* table_ = nullptr;
   nn::WeightArena arena_;
   nn::Linear embedding_, head_;  // [vocab, dim]; head_ is a copy of the view when they are tied

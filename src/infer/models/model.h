@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory_budget.h"
 #include "base/status.h"
 #include "format/model_file.h"
 #include "kernels/kernels.h"
@@ -49,11 +50,13 @@ struct ModelInfo {
   uint64_t parameters = 0;
   uint64_t weight_bytes = 0;  // resident, packed
   size_t kv_block_bytes = 0;  // of one block in one layer
+  uint64_t position_bytes = 0;  // of tables that grow with the positions used, at most
   SamplingDefaults sampling;
 };
 
 struct LoadOptions {
   const kernels::KernelTable* table = nullptr;
+  MemoryShare memory = {};  // weights and buffers are taken from it, and held while the model lives
   // Called with done and total bytes while weights are packed; may be empty.
   std::function<void(uint64_t done, uint64_t total)> progress;
 };

@@ -58,6 +58,46 @@ TEST(Team, MorePiecesThanTheTicketHoldsAreMadeLarger) {
   EXPECT_EQ(total.load(), int64_t{1} << 21);
 }
 
+// A quota that shrinks takes threads away and gives them back, also in the middle of work.
+TEST(Team, LimitsMayChangeAtAnyTimeAndNoPieceIsLost) {
+  Team team({.threads = 3, .pin = false, .spin_us = 20});
+  std::atomic<bool> stop{false};
+  std::jthread changer([&] {
+    for (int i = 0; !stop.load(); ++i) {
+      team.SetLimits(1 + i % 3, i % 2 == 0 ? 0 : 50);
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  });
+  std::vector<std::atomic<int>> runs(257);
+  for (int job = 0; job < 4000; ++job) {
+    team.ParallelFor(257, 1, [&](int64_t begin, int64_t end, int worker) {
+      ASSERT_LT(worker, 3);
+      for (int64_t i = begin; i < end; ++i) ++runs[static_cast<size_t>(i)];
+    });
+  }
+  stop.store(true);
+  changer.join();
+  for (const auto& count : runs) EXPECT_EQ(count.load(), 4000);
+}
+
+TEST(Team, BenchedWorkersTakeNoPieceAndNoTime) {
+  Team team({.threads = 3, .pin = false, .spin_us = 1'000'000});  // would spin for a second
+  team.SetLimits(1, 1'000'000);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto cpu_s = [] { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; };
+  const double before_s = cpu_s();
+  for (int job = 0; job < 20; ++job) {
+    team.ParallelFor(64, 1, [](int64_t, int64_t, int worker) { ASSERT_EQ(worker, 0); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_LT(cpu_s() - before_s, 0.1);  // two spinning workers would take 0.4 s
+  EXPECT_EQ(team.active(), 1);
+  team.SetLimits(0, 0);
+  EXPECT_EQ(team.active(), 1);
+  team.SetLimits(99, 0);
+  EXPECT_EQ(team.active(), 3);
+}
+
 TEST(Team, TurnsGoInOrderOfArrivalAndExcludeEachOther) {
   Team team({.threads = 2, .pin = false});
   std::atomic<int> inside{0};

@@ -8,6 +8,10 @@
 // written before the tickets are published and stays until all pieces are done, so only the holder
 // of a valid claim reads it; a worker that wakes late finds spent tickets or those of a later job,
 // never pieces of one that is over. The caller works too, and never waits for a parked worker.
+//
+// Workers beyond `active` get no range and sleep on that word (the bench), apart from the parked
+// ones, so that a job does not wake them. One that is benched with a range of its own, or taken from
+// the bench too late, leaves its pieces to the others.
 #include "nn/team.h"
 
 #include <linux/futex.h>
@@ -71,6 +75,10 @@ struct Team::Impl {
   // Constant after construction.
   TeamOptions options;
 
+  // Set by any thread.
+  std::atomic<uint32_t> active{1};
+  std::atomic<int> spin_us{0};
+
   // The running job; see the top of the file.
   Piece piece = nullptr;
   void* context = nullptr;
@@ -97,6 +105,7 @@ struct Team::Impl {
   void WorkOnAll(int worker);
   void WorkerLoop(int worker, std::vector<int> cpus);
   void Park(int worker);
+  void SitOut(int worker);
   void WakeParked();
 };
 
@@ -140,6 +149,13 @@ void Team::Impl::Park(int worker) {
   parked.fetch_sub(1, std::memory_order_seq_cst);
 }
 
+// On the bench until `active` changes.
+void Team::Impl::SitOut(int worker) {
+  const uint32_t seen = active.load(std::memory_order_seq_cst);
+  if (static_cast<uint32_t>(worker) < seen || stopping.load()) return;
+  FutexWait(active, seen);
+}
+
 void Team::Impl::WorkerLoop(int worker, std::vector<int> cpus) {
   if (options.pin && !cpus.empty()) {
     PinCurrentThread(cpus[static_cast<size_t>(worker) % cpus.size()]);
@@ -148,6 +164,11 @@ void Team::Impl::WorkerLoop(int worker, std::vector<int> cpus) {
   int64_t idle_since = NowNs();
   int spins = 0;
   while (!stopping.load(std::memory_order_relaxed)) {
+    if (static_cast<uint32_t>(worker) >= active.load(std::memory_order_relaxed)) {
+      SitOut(worker);
+      idle_since = NowNs();
+      continue;
+    }
     if (HasWork(own.ticket.load(std::memory_order_acquire))) {
       WorkOnAll(worker);
       idle_since = NowNs();
@@ -156,7 +177,9 @@ void Team::Impl::WorkerLoop(int worker, std::vector<int> cpus) {
     }
     Pause();
     if (++spins % kSpinsBetweenClocks != 0) continue;
-    if (NowNs() - idle_since < static_cast<int64_t>(options.spin_us) * 1000) continue;
+    if (NowNs() - idle_since < int64_t{spin_us.load(std::memory_order_relaxed)} * 1000) {
+      continue;
+    }
     Park(worker);
     idle_since = NowNs();
   }
@@ -166,6 +189,8 @@ Team::Team(const TeamOptions& options) : impl_(std::make_unique<Impl>()) {
   impl_->options = options;
   impl_->options.threads = std::clamp(options.threads, 1, kThreadsMax);
   impl_->ranges = std::vector<Range>(static_cast<size_t>(impl_->options.threads));
+  impl_->active.store(static_cast<uint32_t>(impl_->options.threads));
+  impl_->spin_us.store(std::max(0, options.spin_us));
   const std::vector<int> cpus = AffinityCpus();
   for (int i = 1; i < impl_->options.threads; ++i) {
     impl_->threads.push_back(StartThread("team-" + std::to_string(i),
@@ -179,17 +204,33 @@ Team::~Team() {
   impl_->stopping.store(true);
   impl_->wake.fetch_add(1);
   FutexWakeAll(impl_->wake);
+  // A benched worker that was about to sleep must not: the word changes before it is woken.
+  impl_->active.store(kThreadsMax);
+  FutexWakeAll(impl_->active);
   impl_->threads.clear();  // joins
 }
 
 int Team::size() const { return impl_->options.threads; }
+
+int Team::active() const { return static_cast<int>(impl_->active.load()); }
+
+int Team::spin_us() const { return impl_->spin_us.load(); }
+
+void Team::SetLimits(int active, int spin_us) {
+  impl_->spin_us.store(std::max(0, spin_us));
+  const auto wanted = static_cast<uint32_t>(std::clamp(active, 1, size()));
+  if (impl_->active.exchange(wanted, std::memory_order_seq_cst) != wanted) {
+    FutexWakeAll(impl_->active);
+  }
+}
 
 void Team::Run(int64_t n, int64_t grain, Piece piece, void* context) {
   if (n <= 0) return;
   Impl& t = *impl_;
   grain = std::max({grain, int64_t{1}, (n + kPiecesMax - 1) / kPiecesMax});
   const int64_t pieces = (n + grain - 1) / grain;
-  if (t.options.threads == 1 || pieces == 1) {
+  const auto active = static_cast<int>(t.active.load(std::memory_order_relaxed));
+  if (active == 1 || pieces == 1) {
     for (int64_t begin = 0; begin < n; begin += grain) {
       piece(context, begin, std::min(n, begin + grain), 0);
     }
@@ -203,8 +244,8 @@ void Team::Run(int64_t n, int64_t grain, Piece piece, void* context) {
   t.done.store(0, std::memory_order_relaxed);
   t.job = (t.job + 1) & 0xffffff;
   int64_t from = 0;
-  for (int i = 0; i < t.options.threads; ++i) {
-    const int64_t to = pieces * (i + 1) / t.options.threads;
+  for (int i = 0; i < active; ++i) {
+    const int64_t to = pieces * (i + 1) / active;
     t.ranges[static_cast<size_t>(i)].ticket.store(
         (t.job << (2 * kPieceBits)) | (static_cast<uint64_t>(to) << kPieceBits) |
             static_cast<uint64_t>(from),

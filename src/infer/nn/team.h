@@ -23,7 +23,14 @@ class Team {
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  int size() const;
+  int size() const;    // threads there are
+  int active() const;  // that take part in the next ParallelFor: 1 … size()
+
+  // How many threads take part from the next ParallelFor on (clamped to 1 … size()), and how long
+  // an idle one spins. The others sleep without waking for steps, so that a shrunken CPU quota is
+  // not spent on waiting. Any thread may call it at any time; results do not depend on it.
+  void SetLimits(int active, int spin_us);
+  int spin_us() const;
 
   // Calls body(begin, end, worker) over [0, n) in pieces of at most `grain`, from all workers and
   // the caller, and returns when every piece is done. Pieces are claimed dynamically; which worker

@@ -88,6 +88,12 @@ bool AllFinite(std::span<const float> logits) {
   return bad == 0;
 }
 
+// Logits as the model gave them, of the draw that this thread is at. Not a member: a sequence would
+// hold [vocab] floats for as long as it lives, and thousands may be alive.
+thread_local std::vector<float> t_own_logits;
+
+constexpr size_t kCandidatesKept = 4096;
+
 Sampler::Sampler(SamplingParams params, std::span<const int32_t> prompt, int vocab_size,
                  const kernels::KernelTable& table)
     : params_(std::move(params)), table_(table), vocab_size_(vocab_size) {
@@ -117,19 +123,22 @@ Sample Sampler::Draw(std::span<float> logits, std::span<const int32_t> banned) {
   const double log_sum = wants_logprobs ? ReadOwnDistribution(logits, &sample) : 0.;
   AdjustLogits(logits, banned);
   sample.token = DrawToken(logits);
+  // A flat distribution with top_p leaves nearly the whole vocabulary; a sequence must not hold on
+  // to that until it ends.
+  if (candidates_.capacity() > kCandidatesKept) std::vector<Candidate>().swap(candidates_);
   if (sample.token < 0) return {};
   ++draws_;
   if (WantsHistory()) Remember(sample.token, 1);
   if (wants_logprobs) {
     sample.logprob =
-        static_cast<float>(own_logits_[static_cast<size_t>(sample.token)] - log_sum);
+        static_cast<float>(t_own_logits[static_cast<size_t>(sample.token)] - log_sum);
   }
   return sample;
 }
 
 // Keeps the logits as the model gave them, fills sample->top, and returns ln Σ exp.
 double Sampler::ReadOwnDistribution(std::span<const float> logits, Sample* sample) {
-  own_logits_.assign(logits.begin(), logits.end());
+  t_own_logits.assign(logits.begin(), logits.end());
   float max = 0.f;
   double sum = 0.;
   table_.max_sum_exp(logits.data(), vocab_size_, &max, &sum);

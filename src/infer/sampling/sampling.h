@@ -91,7 +91,6 @@ class Sampler {
   std::vector<SeenToken> seen_;                    // distinct, in order of first appearance
   std::unordered_map<int32_t, int32_t> seen_index_;  // token → index into seen_
   // Scratch, kept so that a step does not allocate.
-  std::vector<float> own_logits_;
   std::vector<Candidate> candidates_;
   RunSums runs_;
 };

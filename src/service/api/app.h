@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/cpu_watch.h"
+#include "base/memory_budget.h"
 #include "identity/keys.h"
 #include "net/http.h"
 #include "obs/metrics.h"
@@ -41,6 +43,8 @@ struct App {
   std::string version;
   size_t write_buffer_max = 0;  // of net::ServerOptions
   std::atomic<bool> draining{false};
+  const MemoryBudget* memory = nullptr;  // null: not shown
+  const CpuWatch* cpu = nullptr;         // null: not shown
 };
 
 // What a handler knows of an answer, for the access log. Written before the answer ends, read

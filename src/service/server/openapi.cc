@@ -28,7 +28,8 @@ std::string_view TypeOf(FieldKind kind) {
 
 uint8_t EndpointOf(BodyKind kind) {
   switch (kind) {
-    case BodyKind::kNone: return 0;
+    case BodyKind::kNone:
+    case BodyKind::kModelAction: return 0;
     case BodyKind::kChat: return api::openai::kChat;
     case BodyKind::kCompletions: return api::openai::kCompletions;
     case BodyKind::kTokenize: return api::openai::kTokenize;
@@ -48,14 +49,24 @@ void WriteProperty(const FieldRow& row, JsonWriter* w) {
   w->End();
 }
 
+void WriteActionProperties(JsonWriter* w) {
+  const auto property = [w](std::string_view name, std::string_view type, std::string_view doc) {
+    w->Key(name).Object().Key("type").Value(type).Key("description").Value(doc).End();
+  };
+  property("path", "string", "A model file in a folder of --model-dir; by default the model's own.");
+  property("evict", "boolean", "Swap: when memory is short the old model goes first.");
+  property("wait", "boolean", "Answer when it is done (the default), or at once with 202.");
+}
+
 void WriteBody(BodyKind kind, JsonWriter* w) {
-  w->Key("requestBody").Object().Key("required").Value(true).Key("content").Object();
+  w->Key("requestBody").Object().Key("required").Value(kind != BodyKind::kModelAction).Key("content").Object();
   w->Key("application/json").Object().Key("schema").Object().Key("type").Value("object");
   w->Key("properties").Object();
   for (const FieldRow& row : api::openai::FieldTable()) {
     const bool shown = (row.endpoints & EndpointOf(kind)) != 0 && row.effect == Effect::kHonoured;
     if (shown) WriteProperty(row, w);
   }
+  if (kind == BodyKind::kModelAction) WriteActionProperties(w);
   w->End();
   if (kind == BodyKind::kChat) w->Key("required").Array().Value("messages").End();
   if (kind == BodyKind::kCompletions) w->Key("required").Array().Value("prompt").End();
@@ -74,7 +85,8 @@ void WriteOperation(const Route& route, JsonWriter* w) {
   w->End();
   const size_t brace = route.pattern.find('{');
   if (brace != std::string_view::npos) {
-    const std::string_view name = route.pattern.substr(brace + 1, route.pattern.size() - brace - 2);
+    const size_t end = route.pattern.find('}');
+    const std::string_view name = route.pattern.substr(brace + 1, end - brace - 1);
     w->Key("parameters").Array().Object().Key("name").Value(name).Key("in").Value("path");
     w->Key("required").Value(true).Key("schema").Object().Key("type").Value("string").End();
     w->End().End();

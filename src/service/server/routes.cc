@@ -32,6 +32,16 @@ constexpr Route kRoutes[] = {
     {"GET", "/version", kUser, BodyKind::kNone, admin::Version, false, "Name and version."},
     {"GET", "/metrics", kOperator, BodyKind::kNone, admin::Metrics, false,
      "Metrics as Prometheus text."},
+    {"GET", "/v1/engine", kOperator, BodyKind::kNone, admin::Engine, false,
+     "What the engine holds and does: memory, CPU."},
+    {"GET", "/v1/admin/models", kOperator, BodyKind::kNone, admin::ListModels, false,
+     "The models with their states, files and memory."},
+    {"POST", "/v1/admin/models/{name}/load", kOperator, BodyKind::kModelAction, admin::LoadModel,
+     true, "Load a model, or add one from a folder of --model-dir."},
+    {"POST", "/v1/admin/models/{name}/unload", kOperator, BodyKind::kModelAction,
+     admin::UnloadModel, true, "Take a model out of memory once its requests are done."},
+    {"POST", "/v1/admin/models/{name}/swap", kOperator, BodyKind::kModelAction, admin::SwapModel,
+     true, "Load another file beside a model, then let it take the name over."},
     {"GET", "/openapi.json", kUser, BodyKind::kNone, OpenApi, false, "This description."},
 };
 
@@ -39,8 +49,12 @@ constexpr Route kRoutes[] = {
 bool Matches(std::string_view pattern, std::string_view path, std::string* parameter) {
   const size_t brace = pattern.find('{');
   if (brace == std::string_view::npos) return pattern == path;
-  if (!path.starts_with(pattern.substr(0, brace)) || path.size() == brace) return false;
-  *parameter = path.substr(brace);
+  const std::string_view suffix = pattern.substr(pattern.find('}') + 1);
+  if (path.size() <= brace + suffix.size() || !path.starts_with(pattern.substr(0, brace)) ||
+      !path.ends_with(suffix)) {
+    return false;
+  }
+  *parameter = path.substr(brace, path.size() - brace - suffix.size());
   return true;
 }
 

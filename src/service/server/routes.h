@@ -19,11 +19,11 @@ enum class Access : uint8_t {
 std::string_view AccessName(Access access);
 
 // Which request and answer /openapi.json describes for a route.
-enum class BodyKind : uint8_t { kNone, kChat, kCompletions, kTokenize, kDetokenize };
+enum class BodyKind : uint8_t { kNone, kChat, kCompletions, kTokenize, kDetokenize, kModelAction };
 
 struct Route {
   std::string_view method;   // GET routes also answer HEAD
-  std::string_view pattern;  // at most one "{name}", last, which may span slashes
+  std::string_view pattern;  // at most one "{name}", which may span slashes
   Access access;
   BodyKind body;
   api::Handler handler;

@@ -17,7 +17,7 @@ TEST(Routes, EveryRowIsFoundByItsOwnMethodAndNoOther) {
   for (const Route& route : RouteTable()) {
     std::string path(route.pattern);
     if (const size_t brace = path.find('{'); brace != std::string::npos) {
-      path = path.substr(0, brace) + "org/name";
+      path.replace(brace, path.find('}') + 1 - brace, "org/name");
     }
     const RouteMatch match = FindRoute(route.method, path);
     ASSERT_NE(match.route, nullptr) << path;
@@ -33,7 +33,9 @@ TEST(Routes, EveryRowIsFoundByItsOwnMethodAndNoOther) {
 TEST(Routes, NearMissesAreNoRoutes) {
   for (const char* path : {"/", "/v1", "/v1/", "/v1/models/", "/V1/models", "/v1/models?x",
                            "/healthz/", "/healthz/x", "//healthz", "/metrics;x", "/admin",
-                           "/invocations", "/v2/embed", "/pause", "*", ""}) {
+                           "/invocations", "/v2/embed", "/pause", "*", "",
+                           "/v1/admin/models/", "/v1/admin/models//load",
+                           "/v1/admin/models/x/load/", "/v1/admin/models/x"}) {
     EXPECT_EQ(FindRoute("GET", path).route, nullptr) << path;
   }
 }

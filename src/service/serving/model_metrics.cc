@@ -55,14 +55,14 @@ ModelMetrics::ModelMetrics(obs::Registry& registry, std::string_view model)
                                       obs::LatencyBounds(), LabelsOf(model))) {}
 
 void AddBackendGauges(obs::Registry& registry, std::string_view model,
-                      const backend::Backend& backend) {
+                      const std::function<backend::Stats()>& stats) {
   const auto gauge = [&](std::string_view name, std::string_view help, auto read) {
     registry.AddGauge(name, help, LabelsOf(model),
-                      [&backend, read] { return static_cast<double>(read(backend.GetStats())); });
+                      [stats, read] { return static_cast<double>(read(stats())); });
   };
   const auto counter = [&](std::string_view name, std::string_view help, auto read) {
-    registry.AddCounterFunction(name, help, LabelsOf(model), [&backend, read] {
-      return static_cast<double>(read(backend.GetStats()));
+    registry.AddCounterFunction(name, help, LabelsOf(model), [stats, read] {
+      return static_cast<double>(read(stats()));
     });
   };
   const auto running = [](const backend::Stats& s) { return s.running; };

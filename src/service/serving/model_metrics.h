@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string_view>
 
 #include "backend/backend.h"
@@ -22,10 +23,10 @@ struct ModelMetrics {
   obs::Histogram& request_s;
 };
 
-// Gauges read from the backend's own figures, with vLLM's names beside ours. The backend must
-// outlive the registry's last Render.
+// Gauges read from the backend's own figures, with vLLM's names beside ours. `stats` is called while
+// rendering, also when the model is not loaded.
 void AddBackendGauges(obs::Registry& registry, std::string_view model,
-                      const backend::Backend& backend);
+                      const std::function<backend::Stats()>& stats);
 
 std::string_view FinishReasonName(backend::FinishReason reason);  // "stop", "length", …
 

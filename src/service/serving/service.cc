@@ -36,9 +36,13 @@ Status Service::Start(const std::shared_ptr<const Served>& model, const Generate
                            *std::move(ticket));
 }
 
-void Service::OnLoaded(const Served& served) {
-  MetricsOf(served.name);
-  AddBackendGauges(registry_, served.name, *served.backend);
+void Service::OnLoaded(const std::string& model) {
+  {
+    const std::lock_guard lock(metrics_mutex_);
+    if (metrics_.contains(model)) return;
+  }
+  MetricsOf(model);
+  AddBackendGauges(registry_, model, [this, model] { return catalogue_.StatsOf(model); });
 }
 
 void Service::CloseIntake() {

@@ -50,8 +50,9 @@ class Service {  // thread-safe
   Status Start(const std::shared_ptr<const Served>& model, const GenerateRequest& request,
                const std::shared_ptr<Generation>& generation);
 
-  // Called for each model as it becomes ready: its metrics exist from then on.
-  void OnLoaded(const Served& served);
+  // Called for each model when it has been opened: its metrics exist from then on, and go on when
+  // it is unloaded, loaded again or swapped.
+  void OnLoaded(const std::string& model);
   // Refuses new work; what runs goes on.
   void CloseIntake();
   // Ends what still runs, soon; its clients are told.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/app.h"
+#include "codec/json_write.h"
 
 namespace pelton::api::admin {
 
@@ -10,5 +11,15 @@ void Readyz(const Call& call);    // 200 when all models are loaded and nothing 
 void Health(const Call& call);    // 503 until first ready, then as Healthz
 void Version(const Call& call);
 void Metrics(const Call& call);
+
+// Memory and CPU: "memory" and "cpu" members of an object that has been begun.
+void WriteMachine(const App& app, codec::JsonWriter* w);
+void Engine(const Call& call);
+
+// Body of the three: {"path": FILE, "evict": false, "wait": true}, each optional.
+void ListModels(const Call& call);
+void LoadModel(const Call& call);
+void UnloadModel(const Call& call);
+void SwapModel(const Call& call);
 
 }  // namespace pelton::api::admin

@@ -40,6 +40,7 @@ class StreamAnswer final : public serving::Output {
   explicit StreamAnswer(AnswerParts parts)
       : parts_(std::move(parts)),
         choices_(static_cast<size_t>(parts_.choices)),
+        started_(parts_.stream_begun),
         last_write_ns_(parts_.arrived_ns) {}
 
   void OnDelta(int index, Delta&& delta) override {
@@ -95,18 +96,13 @@ class StreamAnswer final : public serving::Output {
   // Only when there is something to send: until then an error can still have its own status.
   void Start() {
     started_ = true;
-    net::Headers headers;
-    headers.Add("content-type", "text/event-stream");
-    headers.Add("cache-control", "no-cache");
-    headers.Add("x-accel-buffering", "no");
-    if (!parts_.ignored_header.empty()) headers.Add("x-pelton-ignored", parts_.ignored_header);
-    parts_.exchange->StartStream(200, std::move(headers));
+    BeginStream(*parts_.exchange, parts_.ignored_header);
   }
 
   const AnswerParts parts_;
   std::vector<Choice> choices_;  // usage and reason only
   Status error_;
-  bool started_ = false;
+  bool started_;
   int64_t last_write_ns_;
 };
 
@@ -147,6 +143,22 @@ class WholeAnswer final : public serving::Output {
 };
 
 }  // namespace
+
+void BeginStream(net::Exchange& exchange, const std::string& ignored_header) {
+  net::Headers headers;
+  headers.Add("content-type", "text/event-stream");
+  headers.Add("cache-control", "no-cache");
+  headers.Add("x-accel-buffering", "no");
+  if (!ignored_header.empty()) headers.Add("x-pelton-ignored", ignored_header);
+  exchange.StartStream(200, std::move(headers));
+}
+
+void EndStreamWithError(net::Exchange& exchange, const Status& error) {
+  std::string events;
+  codec::AppendSseData(ErrorBody(error), &events);
+  exchange.Write(std::move(events));
+  exchange.Finish();
+}
 
 std::shared_ptr<serving::Output> MakeStreamAnswer(AnswerParts parts) {
   return std::make_shared<StreamAnswer>(std::move(parts));

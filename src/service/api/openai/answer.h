@@ -22,7 +22,13 @@ struct AnswerParts {
   int64_t arrived_ns = 0;
   std::shared_ptr<Notes> notes;  // filled before the answer ends
   int n = 1;                     // choices of one prompt
+  bool stream_begun = false;     // BeginStream has been called (a comment went out already)
 };
+
+// The head of a streamed answer: from here on the status is 200, and errors are events.
+void BeginStream(net::Exchange& exchange, const std::string& ignored_header);
+// Ends a begun stream with an error event and without [DONE].
+void EndStreamWithError(net::Exchange& exchange, const Status& error);
 
 // Comments go out when nothing else has for so long: the first early, so that proxies and people
 // see that the request has been taken, the others as often as proxies' idle limits want.

@@ -1,4 +1,6 @@
 // /v1/chat/completions and /v1/completions, from the body to a generation under way.
+#include <fmt/core.h>
+
 #include <utility>
 
 #include "api/openai/answer.h"
@@ -6,6 +8,7 @@
 #include "api/openai/parse.h"
 #include "api/status_map.h"
 #include "base/random.h"
+#include "codec/sse.h"
 
 namespace pelton::api::openai {
 namespace {
@@ -81,38 +84,99 @@ AnswerParts PartsOf(const Call& call, const Flavour& flavour, const ParsedReques
   return parts;
 }
 
-Status StartOnPrepThread(const Call& call, const Flavour& flavour, Abandon* abandon) {
-  auto parsed = flavour.parse(call.exchange->body(), call.app.options.strict_api);
-  if (!parsed.ok()) return parsed.status();
-  auto model = call.app.service.catalogue().Find(parsed->request.model);
-  if (!model.ok()) return model.status();
-  serving::GenerateRequest& request = parsed->request;
-  request.tenant = call.caller.tenant;
-  request.arrived_ns = call.arrived_ns;
-  if (const double limit_s = call.app.options.request_timeout_s; limit_s > 0) {
-    request.deadline_ns = call.arrived_ns + static_cast<int64_t>(limit_s * 1e9);
+// One request on its way to a generation: read, then perhaps waiting for its model, then started.
+class Attempt final : public serving::LoadWaiter, public std::enable_shared_from_this<Attempt> {
+ public:
+  Attempt(const Call& call, const Flavour& flavour, std::shared_ptr<Abandon> abandon)
+      : call_(call), flavour_(flavour), abandon_(std::move(abandon)) {}
+
+  // On a prep thread.
+  void Run() {
+    if (abandon_->gone()) return;
+    if (const Status status = ReadAndStart(); !status.ok()) Refuse(status);
   }
-  call.notes->model = (*model)->name;
-  AnswerParts parts = PartsOf(call, flavour, *parsed, (*model)->name);
-  auto output = parsed->form.stream ? MakeStreamAnswer(std::move(parts))
-                                    : MakeWholeAnswer(std::move(parts));
-  auto generation = call.app.service.NewGeneration(std::move(output), call.arrived_ns);
-  abandon->Set(generation);
-  return call.app.service.Start(*model, request, generation);
-}
+
+  bool Gone() const override { return abandon_->gone(); }
+  // The body, and about as much again for what was read from it.
+  size_t bytes() const override { return 2 * call_.exchange->body().size(); }
+
+  void OnProgress(double share) override {
+    if (!parsed_.form.stream || Gone()) return;
+    if (!stream_begun_) BeginStream(*call_.exchange, IgnoredHeader(parsed_.form.ignored));
+    stream_begun_ = true;
+    std::string comment;
+    codec::AppendSseComment(fmt::format("loading the model, {:.0f} %", share * 100), &comment);
+    call_.exchange->Write(std::move(comment));
+  }
+
+  void OnEnd(Result<std::shared_ptr<const serving::Served>> model) override {
+    if (!model.ok()) {
+      Refuse(model.status());
+      return;
+    }
+    const bool queued = call_.app.service.prep().TryRun([self = shared_from_this(),
+                                                         served = *std::move(model)] {
+      if (const Status status = self->Start(served); !status.ok()) self->Refuse(status);
+    });
+    if (!queued) Refuse(PrepFull());
+  }
+
+  static Status PrepFull() {
+    return Unavailable("too many requests are waiting to be read")
+        .WithRetryAfter(kPrepFullRetryMs);
+  }
+
+ private:
+  Status ReadAndStart() {
+    auto parsed = flavour_.parse(call_.exchange->body(), call_.app.options.strict_api);
+    if (!parsed.ok()) return parsed.status();
+    parsed_ = *std::move(parsed);
+    auto model = call_.app.service.catalogue().FindOrWait(parsed_.request.model,
+                                                          shared_from_this());
+    if (!model.ok()) return model.status();
+    return *model ? Start(*model) : OkStatus();  // null: OnEnd goes on
+  }
+
+  Status Start(const std::shared_ptr<const serving::Served>& model) {
+    serving::GenerateRequest& request = parsed_.request;
+    request.tenant = call_.caller.tenant;
+    request.arrived_ns = call_.arrived_ns;
+    if (const double limit_s = call_.app.options.request_timeout_s; limit_s > 0) {
+      request.deadline_ns = call_.arrived_ns + static_cast<int64_t>(limit_s * 1e9);
+    }
+    call_.notes->model = model->name;
+    AnswerParts parts = PartsOf(call_, flavour_, parsed_, model->name);
+    parts.stream_begun = stream_begun_;
+    auto output = parsed_.form.stream ? MakeStreamAnswer(std::move(parts))
+                                      : MakeWholeAnswer(std::move(parts));
+    auto generation = call_.app.service.NewGeneration(std::move(output), call_.arrived_ns);
+    abandon_->Set(generation);
+    return call_.app.service.Start(model, request, generation);
+  }
+
+  void Refuse(const Status& status) {
+    if (stream_begun_) {
+      EndStreamWithError(*call_.exchange, status);
+    } else {
+      call_.exchange->Respond(ErrorResponse(status));
+    }
+  }
+
+  const Call call_;
+  const Flavour flavour_;
+  const std::shared_ptr<Abandon> abandon_;
+  // Written by one thread at a time: prep, then fleet, then prep.
+  ParsedRequest parsed_;
+  bool stream_begun_ = false;
+};
 
 void Generate(const Call& call, const Flavour& flavour) {
   auto abandon = std::make_shared<Abandon>();
   call.exchange->OnClosed([abandon] { abandon->ClientGone(); });
   call.exchange->OnDrained([abandon] { abandon->Drained(); });
-  const bool queued = call.app.service.prep().TryRun([call, flavour, abandon] {
-    if (abandon->gone()) return;
-    const Status status = StartOnPrepThread(call, flavour, abandon.get());
-    if (!status.ok()) call.exchange->Respond(ErrorResponse(status));
-  });
-  if (queued) return;
-  call.exchange->Respond(ErrorResponse(
-      Unavailable("too many requests are waiting to be read").WithRetryAfter(kPrepFullRetryMs)));
+  auto attempt = std::make_shared<Attempt>(call, flavour, std::move(abandon));
+  const bool queued = call.app.service.prep().TryRun([attempt] { attempt->Run(); });
+  if (!queued) call.exchange->Respond(ErrorResponse(Attempt::PrepFull()));
 }
 
 }  // namespace

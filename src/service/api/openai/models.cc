@@ -5,15 +5,20 @@
 namespace pelton::api::openai {
 namespace {
 
-void WriteModel(const serving::Served& served, codec::JsonWriter* w) {
-  const backend::Facts& facts = served.backend->facts();
-  w->Object().Key("id").Value(served.name).Key("object").Value("model");
-  w->Key("created").Value(served.created_s).Key("owned_by").Value("pelton");
-  w->Key("max_model_len").Value(facts.context);
-  w->Key("meta").Object().Key("backend").Value(facts.kind);
-  w->Key("architecture").Value(facts.architecture).Key("quantization").Value(facts.quantization);
-  w->Key("parameters").Value(facts.parameters).Key("vocabulary").Value(facts.vocab_size);
-  w->End().End();
+// What is not in memory has a state and no facts.
+void WriteModel(const serving::ModelView& model, codec::JsonWriter* w) {
+  w->Object().Key("id").Value(model.name).Key("object").Value("model");
+  w->Key("created").Value(model.served ? model.served->created_s : 0);
+  w->Key("owned_by").Value("pelton").Key("state").Value(serving::ModelStateName(model.state));
+  if (model.served) {
+    const backend::Facts& facts = model.served->backend->facts();
+    w->Key("max_model_len").Value(facts.context);
+    w->Key("meta").Object().Key("backend").Value(facts.kind);
+    w->Key("architecture").Value(facts.architecture).Key("quantization").Value(facts.quantization);
+    w->Key("parameters").Value(facts.parameters).Key("vocabulary").Value(facts.vocab_size);
+    w->End();
+  }
+  w->End();
 }
 
 }  // namespace
@@ -22,20 +27,22 @@ void ListModels(const Call& call) {
   std::string body;
   codec::JsonWriter w(&body);
   w.Object().Key("object").Value("list").Key("data").Array();
-  for (const auto& served : call.app.service.catalogue().Ready()) WriteModel(*served, &w);
+  for (const auto& model : call.app.service.catalogue().Views()) WriteModel(model, &w);
   w.End().End();
   call.exchange->Respond(JsonResponse(std::move(body)));
 }
 
 void GetModel(const Call& call) {
-  const auto served = call.app.service.catalogue().Find(call.path_parameter);
-  if (!served.ok()) {
-    call.exchange->Respond(ErrorResponse(served.status()));
+  const auto model = call.app.service.catalogue().View(call.path_parameter);
+  if (!model) {
+    call.exchange->Respond(ErrorResponse(
+        std::move(NotFound("The model does not exist; GET /v1/models lists what is served"))
+            .WithParam("model")));
     return;
   }
   std::string body;
   codec::JsonWriter w(&body);
-  WriteModel(**served, &w);
+  WriteModel(*model, &w);
   call.exchange->Respond(JsonResponse(std::move(body)));
 }
 

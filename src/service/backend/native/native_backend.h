@@ -30,7 +30,8 @@ struct NativeOptions {
             {.help = "Most tokens of one sequence, prompt and answer; 0: the model's own, at most "
                      "8192. More costs KV memory.", .min = 0, .max = 1 << 24});
     v.Field("kv-bytes-max", engine.kv_bytes_max,
-            {.help = "Memory for the KV cache; 0: a quarter of what is available.", .min = 0});
+            {.help = "Bytes for the KV cache of each model; 0: what the memory budget has left, shared "
+                     "with models still to come. More than is left is refused.", .min = 0});
     v.Field("max-running", engine.max_running,
             {.help = "Sequences in one step.", .min = 1, .max = 4096});
     v.Field("max-waiting", engine.max_waiting,
@@ -60,6 +61,7 @@ struct NativeRuntime {
 
 // The parts that make a backend; the file outlives all that was read from it.
 struct NativeParts {
+  MemoryBudget::Hold text_hold;  // of tokenizer and template
   std::shared_ptr<const format::ModelFile> file;
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<text::ChatTemplate> chat_template;

@@ -16,6 +16,7 @@ struct SimOptions {
   int context = 4096;
   int slots = 64;          // sequences generated at once
   int queue = 256;         // sequences waiting; one more is refused
+  int load_ms = 0;         // opening it takes so long
   int stall_after = 0;     // > 0: the loop stands still after so many tokens (tests of liveness)
 };
 

@@ -43,10 +43,11 @@ Status Set(std::string_view key, std::string_view value, SimOptions* options) {
   if (key == "context") return ReadInt(key, value, 16, 1 << 20, &options->context);
   if (key == "slots") return ReadInt(key, value, 1, 65536, &options->slots);
   if (key == "queue") return ReadInt(key, value, 0, 65536, &options->queue);
+  if (key == "load_ms") return ReadInt(key, value, 0, 600'000, &options->load_ms);
   if (key == "stall_after") return ReadInt(key, value, 0, 1 << 20, &options->stall_after);
   return InvalidArgument(fmt::format(
       "sim: unknown option \"{}\" (known: rate, prefill, length, context, slots, queue, "
-      "stall_after)", key));
+      "load_ms, stall_after)", key));
 }
 
 }  // namespace
