@@ -39,6 +39,12 @@ void ScaleByTemperature(std::span<float> logits, float max, float temperature) {
   for (float& v : logits) v = (v - max) * factor;
 }
 
+// Logits as the model gave them, of the draw that this thread is at. Not a member: a sequence would
+// hold [vocab] floats for as long as it lives, and thousands may be alive.
+thread_local std::vector<float> t_own_logits;
+
+constexpr size_t kCandidatesKept = 4096;
+
 }  // namespace
 
 Status CheckParams(const SamplingParams& p, int vocab_size) {
@@ -87,12 +93,6 @@ bool AllFinite(std::span<const float> logits) {
   }
   return bad == 0;
 }
-
-// Logits as the model gave them, of the draw that this thread is at. Not a member: a sequence would
-// hold [vocab] floats for as long as it lives, and thousands may be alive.
-thread_local std::vector<float> t_own_logits;
-
-constexpr size_t kCandidatesKept = 4096;
 
 Sampler::Sampler(SamplingParams params, std::span<const int32_t> prompt, int vocab_size,
                  const kernels::KernelTable& table)

@@ -49,7 +49,7 @@ struct CatalogueOptions {
   double idle_unload_s = 0;
   double load_wait_s = 120;
   int load_waiting_max = 64;
-  std::vector<std::string> model_dirs;
+  std::vector<std::string> model_dirs = {};
 
   template <typename V>
   void Fields(V& v) {

@@ -90,7 +90,7 @@ void Catalogue::BecomeReadyLocked(size_t index, std::unique_ptr<backend::Backend
 }
 
 void Catalogue::LoadFailedLocked(Entry& entry, Job job, const Status& why, After* after) {
-  LogWarn("serving", "model {}: {}", entry.source.name, why.message());
+  if (started_) LogWarn("serving", "model {}: {}", entry.source.name, why.message());
   entry.error = why;
   entry.failed_ns = clock_.NowNs();
   if (entry.state == ModelState::kReady) {  // a swap; the old one serves on
@@ -181,7 +181,7 @@ void Catalogue::DestroyRetired() {
     const std::lock_guard lock(mutex_);
     --entries_[index]->in_memory;
     EndDrainingLocked(*entries_[index], &after);
-    LogInfo("serving", "model {}: an instance has left memory", name);
+    if (started_ && !closed_) LogInfo("serving", "model {}: an instance has left memory", name);
   }
 }
 
