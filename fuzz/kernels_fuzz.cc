@@ -1,4 +1,4 @@
-// Every table this machine can run against `ref`, on matrices, activations, ranges and caches of
+// Every table this machine can run (and "amx" with emulated tiles) against its definition, on matrices, activations, ranges and caches of
 // shapes that the input chooses. The bytes of the input are also the weights: any bit pattern of
 // scale, minimum and code, NaN and infinity included.
 #include <cmath>
@@ -10,6 +10,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/test_weights.h"
+#include "kernels/testing/emulated_tables.h"
 
 namespace pelton::kernels {
 namespace {
@@ -155,14 +156,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace pelton;
   using namespace pelton::kernels;
   Input in(data, size);
-  const KernelTable& ref = *AllTables().back();
-  const KernelTable* table = nullptr;
-  const int which = in.Range(0, static_cast<int>(AllTables().size()) - 1);
-  for (int i = which; table == nullptr; ++i) {  // ends at ref, which is always usable
-    if (AllTables()[static_cast<size_t>(i)]->usable(UsableCpuFeatures())) {
-      table = AllTables()[static_cast<size_t>(i)];
+  static const std::vector<const KernelTable*> tables = [] {
+    std::vector<const KernelTable*> usable;
+    for (const KernelTable* table : AllTables()) {
+      if (table->usable(UsableCpuFeatures())) usable.push_back(table);
     }
-  }
+    // By calls, without the trap: a fuzzer has signal handlers of its own.
+    if (UsableCpuFeatures().avx2) usable.push_back(&kernels::testing::kEmulatedAmxTable);
+    return usable;
+  }();
+  const KernelTable* table = tables[static_cast<size_t>(in.Byte()) % tables.size()];
+  const KernelTable& ref = DefinitionOf(*table);
   switch (in.Range(0, 2)) {
     case 0: FuzzProduct(in, ref, *table); break;
     case 1: FuzzAttention(in, ref, *table); break;

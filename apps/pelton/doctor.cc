@@ -25,6 +25,7 @@ std::string Features(const CpuFeatures& f) {
   if (f.avx512_vnni) names.push_back("avx512_vnni");
   if (f.avx512_bf16) names.push_back("avx512_bf16");
   if (f.avx512_fp16) names.push_back("avx512_fp16");
+  if (f.amx_tile) names.push_back("amx_tile");
   if (f.amx_int8) names.push_back("amx_int8");
   if (f.amx_bf16) names.push_back("amx_bf16");
   return names.empty() ? "none of those we have kernels for" : fmt::format("{}", fmt::join(names, " "));
@@ -45,13 +46,16 @@ void Line(std::string_view what, const std::string& value) { fmt::print("{:<14}{
 
 int Doctor() {
   const CpuFeatures& features = UsableCpuFeatures();
+  const std::string usable = Features(features);
+  const std::string advertised = Features(AdvertisedCpuFeatures());
   const auto quota = CgroupCpuQuota();
   const auto cpus = AffinityCpus();
   const MemoryState memory = ReadMemoryState();
   const std::string huge = HugePages();
   const auto table = ChooseKernels();
   Line("cpu", CpuModelName());
-  Line("usable", Features(features));
+  Line("advertised", advertised);
+  Line("usable", usable);
   Line("kernels", table.ok() ? std::string((*table)->name) : table.status().message());
   std::vector<std::string> others;
   for (const kernels::KernelTable* t : kernels::AllTables()) {
@@ -67,6 +71,10 @@ int Doctor() {
   if (quota && *quota < static_cast<double>(cpus.size())) {
     fmt::print("\nnote: the cgroup's quota is below the number of CPUs; {} compute thread{} used\n",
                ComputeThreadBudget(), ComputeThreadBudget() == 1 ? " is" : "s are");
+  }
+  if (usable != advertised) {
+    fmt::print("\nnote: the CPU has instructions that this process may not use: the hypervisor or the\n"
+               "  kernel does not save their registers, or refused them; kernels fall back by themselves\n");
   }
   if (huge == "never") {
     fmt::print("\nnote: huge pages are off; weights read about a tenth slower. As root:\n"

@@ -152,6 +152,52 @@ TEST(Cpu, BudgetIsWithinAffinityAndMemoryIsRead) {
   EXPECT_FALSE(CpuModelName().empty());
 }
 
+// The bits that Sapphire Rapids sets, and the state components that Linux enables there.
+constexpr CpuidWords kSapphireRapids = {
+    .leaf1_ecx = 1U << 12 | 1U << 27 | 1U << 29,
+    .leaf7_ebx = 1U << 5 | 1U << 16 | 1U << 17 | 1U << 28 | 1U << 30 | 1U << 31,
+    .leaf7_ecx = 1U << 11,
+    .leaf7_edx = 1U << 22 | 1U << 23 | 1U << 24 | 1U << 25,
+    .leaf7_1_eax = 1U << 5};
+constexpr uint64_t kAllStates = 0x602e7;
+
+TEST(Cpu, TilesAreUsableOnlyWithCpuidXcr0AndPermissionTogether) {
+  const CpuFeatures all = CpuFeaturesOf(kSapphireRapids, kAllStates, true);
+  EXPECT_TRUE(all.avx2 && all.avx512 && all.avx512_vnni && all.avx512_bf16 && all.avx512_fp16);
+  EXPECT_TRUE(all.amx_tile && all.amx_bf16 && all.amx_int8);
+  // The kernel refuses (seccomp, an old kernel, a process that forbade it).
+  const CpuFeatures refused = CpuFeaturesOf(kSapphireRapids, kAllStates, false);
+  EXPECT_FALSE(refused.amx_tile || refused.amx_bf16 || refused.amx_int8);
+  EXPECT_TRUE(refused.avx512_vnni);
+  // A hypervisor that shows the bits of CPUID and saves only one of the two states, or none.
+  for (const uint64_t missing : {uint64_t{1} << 17, uint64_t{1} << 18, uint64_t{3} << 17}) {
+    const CpuFeatures f = CpuFeaturesOf(kSapphireRapids, kAllStates & ~missing, true);
+    EXPECT_FALSE(f.amx_tile || f.amx_bf16 || f.amx_int8);
+    EXPECT_TRUE(f.avx512_bf16);
+  }
+  CpuidWords words = kSapphireRapids;
+  words.leaf7_edx &= ~(1U << 24);  // amx_bf16 without amx_tile
+  EXPECT_FALSE(CpuFeaturesOf(words, kAllStates, true).amx_bf16);
+  words = kSapphireRapids;
+  words.leaf7_edx &= ~(1U << 22);
+  EXPECT_FALSE(CpuFeaturesOf(words, kAllStates, true).amx_bf16);
+  EXPECT_TRUE(CpuFeaturesOf(words, kAllStates, true).amx_int8);
+  words = kSapphireRapids;
+  words.leaf1_ecx &= ~(1U << 27);  // the system saves nothing
+  EXPECT_FALSE(CpuFeaturesOf(words, kAllStates, true).avx2);
+  EXPECT_FALSE(CpuFeaturesOf(kSapphireRapids, 0x60007, true).avx512);  // tiles need AVX-512 here
+  EXPECT_FALSE(CpuFeaturesOf(kSapphireRapids, 0x60007, true).amx_tile);
+}
+
+TEST(Cpu, WhatIsUsableIsAdvertised) {
+  const CpuFeatures& usable = UsableCpuFeatures();
+  const CpuFeatures& advertised = AdvertisedCpuFeatures();
+  EXPECT_LE(usable.avx2, advertised.avx2);
+  EXPECT_LE(usable.avx512, advertised.avx512);
+  EXPECT_LE(usable.amx_tile, advertised.amx_tile);
+  EXPECT_LE(usable.amx_bf16, advertised.amx_bf16);
+}
+
 TEST(FakeClock, MovesOnlyWhenTold) {
   FakeClock clock;
   const int64_t start = clock.NowNs();

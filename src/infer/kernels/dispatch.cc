@@ -5,6 +5,7 @@
 #include "kernels/packed.h"
 #include "kernels/ref/ref.h"
 #if defined(__x86_64__)
+#include "kernels/x86/amx/table.h"
 #include "kernels/x86/avx2/table.h"
 #include "kernels/x86/avx512/table.h"
 #include "kernels/x86/vnni/table.h"
@@ -15,7 +16,7 @@ namespace {
 
 constexpr std::array kTables = {
 #if defined(__x86_64__)
-    &kVnniTable, &kAvx512Table, &kAvx2Table,
+    &kAmxTable, &kVnniTable, &kAvx512Table, &kAvx2Table,
 #endif
     &kRefTable,
 };
@@ -30,6 +31,10 @@ const KernelTable* ChooseTable(const CpuFeatures& features, std::string_view for
     if (table->usable(features)) return table;
   }
   return nullptr;
+}
+
+const KernelTable& DefinitionOf(const KernelTable& table) {
+  return table.definition == nullptr ? kRefTable : *table.definition;
 }
 
 size_t KvBlockBytes(int kv_heads, int head_dim) {

@@ -11,6 +11,8 @@
 // plain multiply-adds give the same bits. The fp32 part is one fused multiply-add a term in
 // ascending order of groups (ref spells the order out); a table may reorder nothing.
 // Float matrices (F32, F16, BF16) meet fp32 activations.
+// Tables on bf16 tiles are a family of their own (tiles.h): weights and activations rounded to bf16,
+// sums in fp32. `definition` tells which family a table belongs to.
 //
 // Batch invariance: for one table, output row i depends on input row i and the weights only, bit for
 // bit, whatever m, the panel range, the row tile or the thread.
@@ -144,7 +146,13 @@ struct KernelTable {
   // max and Σ exp(x - max) of a row, in a fixed order; and the index of the first maximum.
   void (*max_sum_exp)(const float* x, int n, float* max, double* sum_exp);
   int (*argmax)(const float* x, int n);
+
+  // The scalar table whose bits this one gives; null: `ref`. See DefinitionOf.
+  const KernelTable* definition = nullptr;
 };
+
+// `ref`, or `ref_bf16` for tables on bf16 tiles, whose products are rounded otherwise.
+const KernelTable& DefinitionOf(const KernelTable& table);
 
 size_t KvBlockBytes(int kv_heads, int head_dim);
 

@@ -6,6 +6,8 @@
 namespace pelton::kernels {
 
 extern const KernelTable kRefTable;
+// The same for tables on bf16 tiles (tiles.h); not among AllTables, for it serves no machine.
+extern const KernelTable kRefBf16Table;
 
 namespace ref {
 

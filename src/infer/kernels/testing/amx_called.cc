@@ -1,0 +1,27 @@
+// The bodies of "amx" on vectors of AVX2 and tiles by calls. FOR TESTS ONLY.
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/ref/ref.h"
+#include "kernels/testing/avx2_unpack.h"
+#include "kernels/testing/called_tiles.h"
+#include "kernels/testing/emulated_tables.h"
+#include "kernels/tiles.h"
+#include "kernels/x86/amx/tile_config.h"
+#include "kernels/x86/avx2/table.h"
+
+namespace pelton::kernels {
+namespace amx_called {
+
+using namespace avx2;   // NOLINT: the vector vocabulary
+using namespace testing::called_tiles;  // NOLINT: the tiles' vocabulary
+
+#include "kernels/x86/body_tiles.inc"
+
+#include "kernels/testing/emulated_table.inc"
+
+}  // namespace amx_called
+
+const KernelTable testing::kEmulatedAmxTable = amx_called::TableNamed("amx_emulated");
+
+}  // namespace pelton::kernels

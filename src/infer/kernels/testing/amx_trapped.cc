@@ -1,0 +1,27 @@
+// The bodies of "amx" on vectors of AVX2 and tile instructions that trap. FOR TESTS ONLY.
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/ref/ref.h"
+#include "kernels/testing/avx2_unpack.h"
+#include "kernels/x86/amx/tile_ops.h"
+#include "kernels/testing/emulated_tables.h"
+#include "kernels/tiles.h"
+#include "kernels/x86/amx/tile_config.h"
+#include "kernels/x86/avx2/table.h"
+
+namespace pelton::kernels {
+namespace amx_trapped {
+
+using namespace avx2;   // NOLINT: the vector vocabulary
+using namespace tile_ops;  // NOLINT: the tiles' vocabulary
+
+#include "kernels/x86/body_tiles.inc"
+
+#include "kernels/testing/emulated_table.inc"
+
+}  // namespace amx_trapped
+
+const KernelTable testing::kTrappedAmxTable = amx_trapped::TableNamed("amx_trapped");
+
+}  // namespace pelton::kernels

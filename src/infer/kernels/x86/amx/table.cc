@@ -1,0 +1,45 @@
+#include "kernels/x86/amx/table.h"
+
+#include "kernels/ref/ref.h"
+#include "kernels/tiles.h"
+#include "kernels/x86/amx/self_check.h"
+#include "kernels/x86/avx512/table.h"
+
+namespace pelton::kernels {
+namespace {
+
+void GemmFloat(const PackedMatrix& w, const float* x, int64_t ldx, int m, float* y, int64_t ldy,
+               int panel_begin, int panel_end) {
+  auto* gemm = OnTiles(w) ? amx::GemmBf16 : avx512::GemmFloat;
+  gemm(w, x, ldx, m, y, ldy, panel_begin, panel_end);
+}
+
+bool Usable(const CpuFeatures& cpu) {
+  if (!cpu.amx_bf16 || !cpu.avx512_bf16) return false;
+  static const bool agrees = ChecksOut(kAmxTable);
+  return agrees;
+}
+
+}  // namespace
+
+const KernelTable kAmxTable = {
+    .name = "amx",
+    .usable = Usable,
+    .quantized_row_bytes = amx::QuantizedRowBytes,
+    .quantize_rows = amx::QuantizeRows,
+    .gemm_int = amx::GemmInt,
+    .gemm_float = GemmFloat,
+    .rms_norm = avx512::RmsNorm,
+    .rope = avx512::Rope,
+    .silu_mul = avx512::SiluMul,
+    .gelu_tanh_mul = avx512::GeluTanhMul,
+    .add = avx512::AddTo,
+    .scale = avx512::ScaleBy,
+    .kv_write = avx512::KvWrite,
+    .attention = avx512::Attention,
+    .max_sum_exp = avx512::MaxSumExp,
+    .argmax = avx512::Argmax,
+    .definition = &kRefBf16Table,
+};
+
+}  // namespace pelton::kernels
