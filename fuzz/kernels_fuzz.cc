@@ -162,7 +162,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (table->usable(UsableCpuFeatures())) usable.push_back(table);
     }
     // By calls, without the trap: a fuzzer has signal handlers of its own.
-    if (UsableCpuFeatures().avx2) usable.push_back(&kernels::testing::kEmulatedAmxTable);
+    if (UsableCpuFeatures().avx2) {
+      usable.push_back(&kernels::testing::kEmulatedAmxTable);
+      usable.push_back(&kernels::testing::kEmulatedAmxInt8Table);
+    }
     return usable;
   }();
   const KernelTable* table = tables[static_cast<size_t>(in.Byte()) % tables.size()];

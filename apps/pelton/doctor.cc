@@ -73,8 +73,8 @@ int Doctor() {
                ComputeThreadBudget(), ComputeThreadBudget() == 1 ? " is" : "s are");
   }
   if (usable != advertised) {
-    fmt::print("\nnote: the CPU has instructions that this process may not use: the hypervisor or the\n"
-               "  kernel does not save their registers, or refused them; kernels fall back by themselves\n");
+    fmt::print("\nnote: the CPU has instructions that this process may not use: hypervisor or kernel\n"
+               "  do not save their registers, or refused them; kernels fall back by themselves\n");
   }
   if (huge == "never") {
     fmt::print("\nnote: huge pages are off; weights read about a tenth slower. As root:\n"

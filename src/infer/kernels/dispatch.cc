@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::array kTables = {
 #if defined(__x86_64__)
-    &kAmxTable, &kVnniTable, &kAvx512Table, &kAvx2Table,
+    &kAmxTable, &kAmxInt8Table, &kVnniTable, &kAvx512Table, &kAvx2Table,
 #endif
     &kRefTable,
 };

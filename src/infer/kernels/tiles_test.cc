@@ -67,18 +67,17 @@ TEST(TileEmulator, MultipliesPairsIntoTheRightPlace) {
 TEST(TileEmulator, AddsEvenAndOddInputsInChainsOfTheirOwn) {
   testing::EmulateConfigure(std::vector<TileConfig>{Config(1, 4, 1, 64, 16, 4)}.data());
   for (int k = 0; k < 32; ++k) SetBf16(2, k / 2, k % 2, 1.F);
-  // Evens: 2^24, then 1s that vanish in it one by one. Odds: 1s that grow on their own. One chain over
-  // all would lose the odd ones too, pairwise sums would keep all.
+  // Evens: 2^24, then 1s that vanish in it one by one. Odds: 1s that grow on their own. One chain
+  // over all would lose the odd ones too, pairwise sums would keep all.
   for (int k = 0; k < 32; ++k) SetBf16(1, 0, k, k == 0 ? 0x1p24F : 1.F);
   testing::EmulateDot(TileDotKind::kBf16, 0, 1, 2);
   EXPECT_EQ(SumAt(0, 0), 0x1p24F + 16.F);
-  // The sum of a step is added to C once: 2^25 swallows 1 + 1 as one, were it added before the step's
-  // own additions it would keep 2.
+  // A step's own sum is added to C once.
   const float start = 0x1p25F;
   std::memcpy(&ThreadTiles().data[0][0][0], &start, 4);
   for (int k = 0; k < 32; ++k) SetBf16(1, 0, k, k < 2 ? 1.F : 0.F);
   testing::EmulateDot(TileDotKind::kBf16, 0, 1, 2);
-  EXPECT_EQ(SumAt(0, 0), 0x1p25F);  // 2^25 + 2 is a tie: to even
+  EXPECT_EQ(SumAt(0, 0), 0x1p25F);  // + 2 is a tie: to even
   for (int k = 0; k < 32; ++k) SetBf16(1, 0, k, k < 3 ? 1.F : 0.F);
   testing::EmulateDot(TileDotKind::kBf16, 0, 1, 2);
   EXPECT_EQ(SumAt(0, 0), 0x1p25F + 4.F);
@@ -240,7 +239,8 @@ TEST(TileDefinition, RoundsWeightsAndActivationsAndNothingElse) {
   const int n = 20;
   const int k = 96;
   for (const DType type : testing::kAllTypes) {
-    if (tensor::InfoOf(type).block_elems > 32 || type == DType::kF16 || type == DType::kF32) continue;
+    if (tensor::InfoOf(type).block_elems > 32) continue;
+    if (type == DType::kF16 || type == DType::kF32) continue;  // not on tiles
     const auto rows = testing::RandomRows(type, n, k, 21);
     const auto owned = testing::PackAll(type, rows, n, k);
     std::vector<float> w(static_cast<size_t>(n) * k);
@@ -268,7 +268,8 @@ TEST(TileDefinition, RoundsWeightsAndActivationsAndNothingElse) {
 }
 
 TEST(TileDefinition, LargeFiniteActivationsStayFinite) {
-  const auto owned = testing::PackAll(DType::kQ8_0, testing::RandomRows(DType::kQ8_0, 16, 32, 23), 16, 32);
+  const auto rows = testing::RandomRows(DType::kQ8_0, 16, 32, 23);
+  const auto owned = testing::PackAll(DType::kQ8_0, rows, 16, 32);
   std::vector<float> x(32, 0.F);
   x[3] = std::numeric_limits<float>::max();  // rounds to infinity in bf16
   testing::AlignedBytes q(kRefBf16Table.quantized_row_bytes(32));
@@ -288,11 +289,12 @@ class TileTables : public ::testing::TestWithParam<const KernelTable*> {
 };
 
 // Row blocks of every kind: one tile of few rows, two, whole ones, one that repeats rows, and more
-// rows than one unpacking serves; depths of a part of a chunk, whole chunks and a part beside them.
+// rows than one unpacking serves. Depths: a part of a chunk, whole chunks, both.
 TEST_P(TileTables, EveryRowCountAndDepthGivesTheDefinitionsBits) {
   for (const int k : {32, 256, 288, 800}) {
     const int n = 49;
-    const auto owned = testing::PackAll(DType::kQ4_1, testing::RandomRows(DType::kQ4_1, n, k, 24), n, k);
+    const auto rows = testing::RandomRows(DType::kQ4_1, n, k, 24);
+    const auto owned = testing::PackAll(DType::kQ4_1, rows, n, k);
     const int m_max = k == 288 ? 291 : 70;
     const auto x = testing::RandomFloats(static_cast<size_t>(m_max) * k, 25);
     const auto product = [&](const KernelTable& t, const float* from, int m) {
@@ -302,7 +304,7 @@ TEST_P(TileTables, EveryRowCountAndDepthGivesTheDefinitionsBits) {
       t.gemm_int(owned.matrix, q.data(), m, y.data(), n, 0, 4);
       return y;
     };
-    const auto truth = product(kRefBf16Table, x.data(), m_max);
+    const auto truth = product(DefinitionOf(*GetParam()), x.data(), m_max);
     for (const int m : {1, 2, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 70, 256, 257, 291}) {
       if (m > m_max) continue;
       const auto mine = product(*GetParam(), x.data(), m);
@@ -314,7 +316,8 @@ TEST_P(TileTables, EveryRowCountAndDepthGivesTheDefinitionsBits) {
 TEST_P(TileTables, FewerRowsThanASecondLevelCacheHoldsAreUnpackedFor) {
   const int k = 65536;  // 13 rows would be 1.5 MiB
   const int n = 3;
-  const auto owned = testing::PackAll(DType::kQ8_0, testing::RandomRows(DType::kQ8_0, n, k, 26), n, k);
+  const auto rows = testing::RandomRows(DType::kQ8_0, n, k, 26);
+  const auto owned = testing::PackAll(DType::kQ8_0, rows, n, k);
   const int m = 37;
   const auto x = testing::RandomFloats(static_cast<size_t>(m) * k, 27);
   testing::AlignedBytes q(static_cast<size_t>(m) * GetParam()->quantized_row_bytes(k));
@@ -322,36 +325,42 @@ TEST_P(TileTables, FewerRowsThanASecondLevelCacheHoldsAreUnpackedFor) {
   std::vector<float> y(static_cast<size_t>(m) * n);
   std::vector<float> truth(y.size());
   GetParam()->gemm_int(owned.matrix, q.data(), m, y.data(), n, 0, 1);
-  kRefBf16Table.gemm_int(owned.matrix, q.data(), m, truth.data(), n, 0, 1);
+  const KernelTable& definition = DefinitionOf(*GetParam());
+  testing::AlignedBytes plain(static_cast<size_t>(m) * definition.quantized_row_bytes(k));
+  definition.quantize_rows(x.data(), k, m, k, plain.data());
+  definition.gemm_int(owned.matrix, plain.data(), m, truth.data(), n, 0, 1);
   EXPECT_EQ(std::memcmp(y.data(), truth.data(), y.size() * 4), 0);
 }
 
 TEST_P(TileTables, WideBf16MatricesUseFp32AndOthersTiles) {
   for (const int k : {kTileFloatInputsMax, kTileFloatInputsMax + 1}) {
-    const auto owned = testing::PackAll(DType::kBF16, testing::RandomRows(DType::kBF16, 2, k, 28), 2, k);
+    const auto rows = testing::RandomRows(DType::kBF16, 2, k, 28);
+    const auto owned = testing::PackAll(DType::kBF16, rows, 2, k);
     const auto x = testing::RandomFloats(static_cast<size_t>(9) * k, 29);
     std::vector<float> y(18);
     std::vector<float> truth(18);
     std::vector<float> plain(18);
     GetParam()->gemm_float(owned.matrix, x.data(), k, 9, y.data(), 2, 0, 1);
-    kRefBf16Table.gemm_float(owned.matrix, x.data(), k, 9, truth.data(), 2, 0, 1);
+    DefinitionOf(*GetParam()).gemm_float(owned.matrix, x.data(), k, 9, truth.data(), 2, 0, 1);
     kRefTable.gemm_float(owned.matrix, x.data(), k, 9, plain.data(), 2, 0, 1);
     EXPECT_EQ(std::memcmp(y.data(), truth.data(), 72), 0) << k;
-    EXPECT_EQ(std::memcmp(y.data(), plain.data(), 72) == 0, k > kTileFloatInputsMax);
+    const bool on_tiles = GetParam()->definition != nullptr && k <= kTileFloatInputsMax;
+    EXPECT_EQ(std::memcmp(y.data(), plain.data(), 72) == 0, !on_tiles);
   }
 }
 
 TEST_P(TileTables, LeaveNoConfigurationBehindOnAnyThread) {
-  const auto owned = testing::PackAll(DType::kQ4_0, testing::RandomRows(DType::kQ4_0, 16, 64, 30), 16, 64);
-  const auto x = testing::RandomFloats(64, 31);
+  const auto rows = testing::RandomRows(DType::kQ4_0, 16, 64, 30);
+  const auto owned = testing::PackAll(DType::kQ4_0, rows, 16, 64);
+  const auto x = testing::RandomFloats(17 * 64, 31);
   const auto use = [&] {
     // Another library's tiles, which our call may end but must not trip over.
     const TileConfig other = Config(2, 16, 2, 8, 2, 16);
     if (Traps()) testing::EmulateConfigure(&other);
-    testing::AlignedBytes q(GetParam()->quantized_row_bytes(64));
-    GetParam()->quantize_rows(x.data(), 64, 1, 64, q.data());
-    float y[16];
-    GetParam()->gemm_int(owned.matrix, q.data(), 1, y, 16, 0, 1);
+    testing::AlignedBytes q(17 * GetParam()->quantized_row_bytes(64));
+    GetParam()->quantize_rows(x.data(), 64, 17, 64, q.data());
+    float y[17 * 16];
+    GetParam()->gemm_int(owned.matrix, q.data(), 17, y, 16, 0, 1);
     EXPECT_EQ(ThreadTiles().config.palette, 0);
   };
   use();
@@ -378,29 +387,36 @@ TEST(SelfCheck, RefusesATableThatIsWrongAndNamesOneThatOnlyRoundsOtherwise) {
   table.definition = &kRefBf16Table;
   EXPECT_EQ(CompareWithDefinition(table), Agreement::kBits);
   // One output of the last panel off by a thousandth.
-  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy, int begin,
-                      int end) {
+  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
+                      int begin, int end) {
     kRefBf16Table.gemm_int(w, x, m, y, ldy, begin, end);
     Spoil(y, m, ldy, 1.001F);
   };
   EXPECT_EQ(CompareWithDefinition(table), Agreement::kWrong);
   EXPECT_FALSE(ChecksOut(table));
-  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy, int begin,
-                      int end) {
+  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
+                      int begin, int end) {
     kRefBf16Table.gemm_int(w, x, m, y, ldy, begin, end);
     Spoil(y, m, ldy, 1.F + 0x1p-23F);
   };
   EXPECT_EQ(CompareWithDefinition(table), Agreement::kClose);
   EXPECT_TRUE(ChecksOut(table));
+  KernelTable exact = kRefTable;
+  exact.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
+                      int begin, int end) {
+    kRefTable.gemm_int(w, x, m, y, ldy, begin, end);
+    Spoil(y, m, ldy, 1.F + 0x1p-23F);
+  };
+  EXPECT_FALSE(ChecksOut(exact));  // integers leave no room
   // A row that knows how many there are.
-  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy, int begin,
-                      int end) {
+  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
+                      int begin, int end) {
     kRefBf16Table.gemm_int(w, x, m, y, ldy, begin, end);
     if (m == 23) Spoil(y, m, ldy, 1.F + 0x1p-23F);
   };
   EXPECT_EQ(CompareWithDefinition(table), Agreement::kWrong);
-  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy, int begin,
-                      int end) {
+  table.gemm_int = [](const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
+                      int begin, int end) {
     kRefBf16Table.gemm_int(w, x, m, y, ldy, begin, end);
     Spoil(y, m, ldy, std::numeric_limits<float>::quiet_NaN());
   };

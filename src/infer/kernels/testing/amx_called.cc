@@ -16,12 +16,17 @@ namespace amx_called {
 using namespace avx2;   // NOLINT: the vector vocabulary
 using namespace testing::called_tiles;  // NOLINT: the tiles' vocabulary
 
+inline constexpr auto* RestOfRows = ref::GemmInt;
+
 #include "kernels/x86/body_tiles.inc"
+
+#include "kernels/x86/body_tiles_exact.inc"
 
 #include "kernels/testing/emulated_table.inc"
 
 }  // namespace amx_called
 
 const KernelTable testing::kEmulatedAmxTable = amx_called::TableNamed("amx_emulated");
+const KernelTable testing::kEmulatedAmxInt8Table = amx_called::ExactTableNamed("amx_int8_emulated");
 
 }  // namespace pelton::kernels

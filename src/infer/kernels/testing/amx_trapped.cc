@@ -16,12 +16,17 @@ namespace amx_trapped {
 using namespace avx2;   // NOLINT: the vector vocabulary
 using namespace tile_ops;  // NOLINT: the tiles' vocabulary
 
+inline constexpr auto* RestOfRows = ref::GemmInt;
+
 #include "kernels/x86/body_tiles.inc"
+
+#include "kernels/x86/body_tiles_exact.inc"
 
 #include "kernels/testing/emulated_table.inc"
 
 }  // namespace amx_trapped
 
 const KernelTable testing::kTrappedAmxTable = amx_trapped::TableNamed("amx_trapped");
+const KernelTable testing::kTrappedAmxInt8Table = amx_trapped::ExactTableNamed("amx_int8_trapped");
 
 }  // namespace pelton::kernels

@@ -27,6 +27,10 @@ template <int kBits>
 PELTON_VEC I ShiftRight32(I v) {
   return {_mm256_srli_epi32(v.a, kBits), _mm256_srli_epi32(v.b, kBits)};
 }
+PELTON_VEC I ShiftLeft8(I v) { return {_mm256_slli_epi32(v.a, 8), _mm256_slli_epi32(v.b, 8)}; }
+PELTON_VEC I AddI(I x, I y) {
+  return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)};
+}
 // bf16 in the low half of each lane, as vcvtne2ps2bf16 rounds: nearest even, denormals to zero, NaN
 // stays NaN.
 PELTON_VEC __m256i RoundedBf16(__m256 v) {

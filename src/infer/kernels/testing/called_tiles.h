@@ -24,5 +24,9 @@ template <int kC, int kA, int kB>
 void TileDot() {
   EmulateDot(TileDotKind::kBf16, kC, kA, kB);
 }
+template <int kC, int kA, int kB>
+void TileDotBytes() {
+  EmulateDot(TileDotKind::kSU, kC, kA, kB);
+}
 
 }  // namespace pelton::kernels::testing::called_tiles

@@ -35,7 +35,8 @@ void CheckConfig(const TileConfig& c) {
   for (int t = 0; t < 16; ++t) {
     if (t >= 8 && (c.rows[t] != 0 || c.row_bytes[t] != 0)) Fault("#GP: more than 8 tiles");
     if (c.rows[t] > 16 || c.row_bytes[t] > 64) Fault("#GP: tile too large");
-    if ((c.rows[t] == 0) != (c.row_bytes[t] == 0)) Fault("#GP: rows without bytes, or bytes without rows");
+    if (c.rows[t] == 0 && c.row_bytes[t] != 0) Fault("#GP: bytes without rows");
+    if (c.rows[t] != 0 && c.row_bytes[t] == 0) Fault("#GP: rows without bytes");
   }
 }
 
@@ -54,13 +55,16 @@ __attribute__((target("avx2,fma"))) void DotRowBf16(const uint8_t* a, const uint
     const __m256 a_odd = _mm256_castsi256_ps(_mm256_and_si256(both, high));
     for (int half = 0; half < 2; ++half) {
       const __m256i w = _mm256_load_si256(reinterpret_cast<const __m256i*>(b[k] + 32 * half));
-      even[half] = _mm256_fmadd_ps(a_even, _mm256_castsi256_ps(_mm256_slli_epi32(w, 16)), even[half]);
-      odd[half] = _mm256_fmadd_ps(a_odd, _mm256_castsi256_ps(_mm256_and_si256(w, high)), odd[half]);
+      const __m256 w_even = _mm256_castsi256_ps(_mm256_slli_epi32(w, 16));
+      const __m256 w_odd = _mm256_castsi256_ps(_mm256_and_si256(w, high));
+      even[half] = _mm256_fmadd_ps(a_even, w_even, even[half]);
+      odd[half] = _mm256_fmadd_ps(a_odd, w_odd, odd[half]);
     }
   }
   for (int half = 0; half < 2; ++half) {
     auto* sums = reinterpret_cast<float*>(c + 32 * half);
-    _mm256_store_ps(sums, _mm256_add_ps(_mm256_load_ps(sums), _mm256_add_ps(even[half], odd[half])));
+    const __m256 step = _mm256_add_ps(even[half], odd[half]);
+    _mm256_store_ps(sums, _mm256_add_ps(_mm256_load_ps(sums), step));
   }
 }
 

@@ -104,13 +104,13 @@ bool ChecksOut(const KernelTable& table) {
   switch (CompareWithDefinition(table)) {
     case Agreement::kBits: return true;
     case Agreement::kClose:
+      if (table.definition == nullptr) break;  // integers have no order of summation
       LogWarn("kernels", "table {}: sums are added in another order than Intel's manual says; "
               "results are as good, but not those of {}", table.name, DefinitionOf(table).name);
       return true;
-    case Agreement::kWrong:
-      LogError("kernels", "table {} fails its self-check on this CPU and is not used", table.name);
-      return false;
+    case Agreement::kWrong: break;
   }
+  LogError("kernels", "table {} fails its self-check on this CPU and is not used", table.name);
   return false;
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/tiles.h"
 #include "kernels/x86/amx/self_check.h"
 #include "kernels/x86/avx512/table.h"
+#include "kernels/x86/vnni/table.h"
 
 namespace pelton::kernels {
 namespace {
@@ -12,6 +13,12 @@ void GemmFloat(const PackedMatrix& w, const float* x, int64_t ldx, int m, float*
                int panel_begin, int panel_end) {
   auto* gemm = OnTiles(w) ? amx::GemmBf16 : avx512::GemmFloat;
   gemm(w, x, ldx, m, y, ldy, panel_begin, panel_end);
+}
+
+bool Int8Usable(const CpuFeatures& cpu) {
+  if (!cpu.amx_int8 || !cpu.avx512_vnni) return false;
+  static const bool agrees = ChecksOut(kAmxInt8Table);
+  return agrees;
 }
 
 bool Usable(const CpuFeatures& cpu) {
@@ -40,6 +47,25 @@ const KernelTable kAmxTable = {
     .max_sum_exp = avx512::MaxSumExp,
     .argmax = avx512::Argmax,
     .definition = &kRefBf16Table,
+};
+
+const KernelTable kAmxInt8Table = {
+    .name = "amx_int8",
+    .usable = Int8Usable,
+    .quantized_row_bytes = vnni::QuantizedRowBytes,
+    .quantize_rows = vnni::QuantizeRows,
+    .gemm_int = amx::ExactGemmInt,
+    .gemm_float = avx512::GemmFloat,
+    .rms_norm = avx512::RmsNorm,
+    .rope = avx512::Rope,
+    .silu_mul = avx512::SiluMul,
+    .gelu_tanh_mul = avx512::GeluTanhMul,
+    .add = avx512::AddTo,
+    .scale = avx512::ScaleBy,
+    .kv_write = avx512::KvWrite,
+    .attention = avx512::Attention,
+    .max_sum_exp = avx512::MaxSumExp,
+    .argmax = avx512::Argmax,
 };
 
 }  // namespace pelton::kernels

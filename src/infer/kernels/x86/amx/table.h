@@ -1,4 +1,6 @@
-// The table "amx": products with integer and bf16 matrices on bf16 tiles, the rest as "avx512".
+// The table "amx": products with integer and bf16 matrices on bf16 tiles, the rest as "avx512". And
+// "amx_int8": integer products on int8 tiles with the bits of all other tables, the rest as
+// "avx512_vnni".
 #pragma once
 
 #include "kernels/kernels.h"
@@ -6,6 +8,7 @@
 namespace pelton::kernels {
 
 extern const KernelTable kAmxTable;
+extern const KernelTable kAmxInt8Table;
 
 namespace amx {
 
@@ -16,6 +19,9 @@ void GemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t
 // w is OnTiles (tiles.h).
 void GemmBf16(const PackedMatrix& w, const float* x, int64_t ldx, int m, float* y, int64_t ldy,
               int panel_begin, int panel_end);
+// x as vnni::QuantizeRows writes it.
+void ExactGemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
+                  int panel_begin, int panel_end);
 
 }  // namespace amx
 }  // namespace pelton::kernels

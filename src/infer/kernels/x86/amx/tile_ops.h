@@ -36,5 +36,10 @@ template <int kC, int kA, int kB>
 PELTON_TILE_OP void TileDot() {
   asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
 }
+// C += A · B, signed bytes of A by unsigned bytes of B, in fours.
+template <int kC, int kA, int kB>
+PELTON_TILE_OP void TileDotBytes() {
+  asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kC), "i"(kA), "i"(kB));
+}
 
 }  // namespace pelton::kernels::tile_ops

@@ -36,6 +36,8 @@ template <int kBits>
 PELTON_VEC I ShiftRight32(I v) {
   return _mm512_srli_epi32(v, kBits);
 }
+PELTON_VEC I ShiftLeft8(I v) { return _mm512_slli_epi32(v, 8); }
+PELTON_VEC I AddI(I a, I b) { return _mm512_add_epi32(a, b); }
 // 32 bf16, nearest even: the lanes of `low`, then those of `high`.
 PELTON_VEC I PackBf16(F low, F high) { return (I)_mm512_cvtne2ps_pbh(high, low); }
 PELTON_VEC void StoreI(std::byte* p, I v) { _mm512_storeu_si512(p, v); }
