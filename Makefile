@@ -6,6 +6,7 @@ export PELTON_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pelton
 PORT ?= 8080
 MODEL ?=
 FUZZ_SECONDS ?= 300
+PEERS ?=
 
 help:
 	@echo 'make build        set-up, then the binary at build/release/bin/pelton'
@@ -14,7 +15,8 @@ help:
 	@echo 'make test         set-up, then every test; ends with the summary of ctest'
 	@echo 'make test-long    the long forms: TSan, long fuzzing, goldens made anew'
 	@echo 'make fuzz         every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) each; keeps what it finds'
-	@echo 'make bench-peers  builds llama.cpp from its pinned source and runs it against pelton in pairs'
+	@echo 'make bench-peers  builds llama.cpp from its pinned source, installs OpenVINO GenAI, and takes turns'
+	@echo '                  with them on the same files; writes docs/performance.md (PEERS="--quick", "--help")'
 	@echo 'make clean        removes build/ (what set-up made stays in $(PELTON_CACHE))'
 
 build:
@@ -40,9 +42,8 @@ fuzz:
 
 bench-peers:
 	@tools/setup/setup.sh bench
-	@tools/setup/build.sh release pelton
-	@bench/peers/build.sh
-	@exec bench/peers/run.py
+	@tools/setup/build.sh release pelton pelton-load pelton-generate
+	@exec bench/peers/run.py $(PEERS)
 
 clean:
 	rm -rf build

@@ -38,7 +38,7 @@ void Vocabulary::AddPadding(int64_t size, std::vector<std::string_view>* tokens)
   const auto first = static_cast<int64_t>(tokens->size());
   owned_.reserve(owned_.size() + static_cast<size_t>(size - first));  // views must stay valid
   for (int64_t id = first; id < size; ++id) {
-    owned_.push_back(fmt::format("[unused {}]", id));
+    owned_.push_back(fmt::format("[{}]", id));
     tokens->push_back(owned_.back());
   }
 }
@@ -58,7 +58,9 @@ Status Vocabulary::SetBytes(int64_t size, format::GgufWriter* writer) {
     types.push_back(kControl);
   }
   AddPadding(size, &tokens);
-  types.resize(tokens.size(), kUnused);
+  // Normal, though nothing merges into them: a random model answers with them, and every token of
+  // an answer has to be seen by who counts them.
+  types.resize(tokens.size(), kNormal);
   writer->Set("tokenizer.ggml.model", std::string_view("gpt2"));
   writer->Set("tokenizer.ggml.pre", std::string_view("gpt-2"));
   writer->Set("tokenizer.ggml.tokens", std::move(tokens));

@@ -14,8 +14,8 @@ namespace pelton::generate {
 // Owns the strings that the writer's metadata points to: keep it until the file is written.
 class Vocabulary {
  public:
-  // Byte-level BPE of the 256 bytes and three control tokens, ChatML template, padded with unused
-  // tokens up to `size`. INVALID_ARGUMENT when size is below 259.
+  // Byte-level BPE of the 256 bytes and three control tokens, ChatML template, padded with
+  // normal tokens that no text has up to `size`. INVALID_ARGUMENT when size is below 259.
   Status SetBytes(int64_t size, format::GgufWriter* writer);
   // Every tokenizer.* key of `from`, padded to `size` in the same way; INVALID_ARGUMENT when it has
   // more tokens than that. `from` must live as long as this object.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds llama.cpp for this machine from the pinned source package of its Python bindings, and
-# prints the folder of its programs. About ten minutes of one core, once.
+# prints the folder of its programs. Some ten minutes of CPU, once.
 #
 # clang, because g++ 12 miscompiles its AMX tile set-up (the program dies on CPUs that have AMX);
 # GGML_NATIVE, so that it uses all this CPU has; its own thread pool instead of OpenMP.
@@ -8,8 +8,8 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../tools/setup/paths.sh"
 lock=$PELTON_ROOT/tools/setup/requirements-bench.txt
 peer=$PELTON_CACHE/peers/llama.cpp-$(sed -n 's/.*sha256:\([0-9a-f]\{12\}\).*/\1/p' "$lock")
-programs=(llama-bench llama-server llama-perplexity llama-cli)
-if [ ! -x "$peer/build/bin/llama-cli" ]; then
+programs=(llama-bench llama-batched-bench llama-server llama-perplexity)
+if [ ! -f "$peer/build/.ready" ]; then
   mkdir -p "$peer/src"
   pip=$PELTON_CACHE/venv/fetch/bin/pip
   [ -x "$pip" ] || python3 -m venv "$PELTON_CACHE/venv/fetch"
@@ -29,7 +29,8 @@ if [ ! -x "$peer/build/bin/llama-cli" ]; then
       -DCMAKE_C_COMPILER=clang-16 -DCMAKE_CXX_COMPILER=clang++-16 -DGGML_NATIVE=ON -DGGML_OPENMP=OFF \
       -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
       -DBUILD_SHARED_LIBS=OFF
-    nice -n 10 ninja -C "$peer/build" -j1 "${programs[@]}"
+    for program in "${programs[@]}"; do nice -n 10 ninja -C "$peer/build" "$program"; done
+    touch "$peer/build/.ready"
   } >"$peer/build.log" 2>&1 || { tail -n 30 "$peer/build.log" >&2; exit 1; }
 fi
 echo "$peer/build/bin"

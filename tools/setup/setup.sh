@@ -5,7 +5,7 @@
 #   setup.sh build|serve|test|bench
 #
 # build: Debian packages, compilers, the Rust library.   serve: and the default model.
-# test: and what only tests need.                         bench: and the peers' sources.
+# test: and what only tests need.                         bench: and what bench/peers compares on.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
 goal=${1:-build}
@@ -147,8 +147,8 @@ debian_packages
 compilers
 rust_library
 case $goal in serve | test | bench) model smollm2 ;; esac
+case $goal in test | bench) model gemma3 ;; esac
 if [ "$goal" = test ]; then
-  model gemma3
   test_venv
   node_modules
 fi

@@ -5,15 +5,16 @@ Usage: check_kernel_objects.py NM OBJDUMP OBJECT...
 
 Looks at every function of the given object files that contains VEX or EVEX instructions. It must
 not be weak (the linker keeps one copy of a weak std:: or template function for the whole program,
-perhaps this one), must not be start-up code, and must be in the namespace of a table under x86/.
-Registers of 512 bits and masks belong to tables that have AVX-512, tiles and conversions to bf16 to
-"amx" alone. Tables built on others may use their parts, never the other way round.
+perhaps this one), must not be start-up code, and must be in the namespace of a table under x86/ (or of
+the loops of `roofline`, which are chosen in the same way). Registers of 512 bits and masks belong to
+tables that have AVX-512, tiles and conversions to bf16 to "amx" alone. Tables built on others may use
+their parts, never the other way round.
 """
 import re
 import subprocess
 import sys
 
-ALLOWED = re.compile(r"pelton::kernels::(avx2|avx512|vnni|amx)::")
+ALLOWED = re.compile(r"pelton::(kernels|roofline)::(avx2|avx512|vnni|amx)::")
 STARTUP = re.compile(r"_GLOBAL__sub_I|__static_initialization|_init\b")
 VECTOR = re.compile(r"^\s+[0-9a-f]+:\s+(?:\{\w+\}\s+)?v[a-z]\w+\s|%[yz]mm\d|%k[0-7]|%tmm\d|tilecfg|tilerel")
 # What may only be in these namespaces, beside being vector code at all.
