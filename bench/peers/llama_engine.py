@@ -3,16 +3,17 @@ import json
 
 from engine import ServerSession, Session, StartSession, free_port
 from machine import output_of
+from pelton_engine import FORCED, need_isa
 
 WARM_UP = 16  # tokens of a prompt before the one that counts; llama-bench's own warm-up takes twice as long
 
 
 class BenchSession(Session):
-    def __init__(self, context, model, job):
+    def __init__(self, context, model, job, folder):
         self.job = job
         prefill = next((r for r in job.rows if r.kind == "prefill"), None)
         decode = next((r for r in job.rows if r.kind == "decode"), None)
-        self.commands = [[context.llama / "llama-bench", "-m", model, "-t", context.threads, "-fa", "1",
+        self.commands = [[folder / "llama-bench", "-m", model, "-t", context.threads, "-fa", "1",
                           "-r", 1, "--no-warmup", "-o", "json",
                           "-p", f"{WARM_UP},{prefill.prompt}" if prefill else WARM_UP,
                           "-n", decode.output if decode else 0]]
@@ -65,7 +66,10 @@ class LlamaCpp:
 
     def open(self, context, model, job) -> Session:
         if job.way == "process":
-            return BenchSession(context, model, job)
+            return BenchSession(context, model, job, context.llama)
+        if job.way in FORCED:
+            need_isa(job.way)
+            return BenchSession(context, model, job, context.build_llama(job.way))
         if job.way == "depth":
             return DepthSession(context, model, job)
         if job.way == "start":

@@ -4,7 +4,9 @@ import tempfile
 from functools import lru_cache
 
 from engine import NotRun, ServerSession, Session, StartSession, free_port
-from machine import output_of
+from machine import clean_environment, cpu_flags, output_of
+
+FORCED = ("avx2", "avx512")  # ways that hold both sides to less than the CPU has
 
 
 @lru_cache(maxsize=None)
@@ -28,13 +30,30 @@ def bench_command(context, model, job) -> list:
     return words + (["--streams", ",".join(str(r.streams) for r in decode)] if decode else [])
 
 
+def need_isa(isa: str) -> None:
+    """NotRun where the row would show nothing that others do not, or cannot be shown."""
+    flags = cpu_flags()
+    if isa == "avx2" and "avx512f" not in flags:
+        raise NotRun("this CPU has AVX2 and no more: the model's other rows are this one")
+    if isa == "avx512" and "avx512f" not in flags:
+        raise NotRun("this CPU has no AVX-512")
+    if isa == "avx512" and "amx_tile" not in flags:
+        raise NotRun("this CPU has AVX-512 and no more: the model's other rows are this one")
+
+
+def forced_table(isa: str) -> str:
+    """The name of Pelton's table for it."""
+    return "avx512_vnni" if isa == "avx512" and "avx512_vnni" in cpu_flags() else isa
+
+
 class BenchSession(Session):
-    def __init__(self, context, model, job):
-        self.job = job
-        self.commands = [bench_command(context, model, job)]
+    def __init__(self, context, model, job, variables: dict = None):
+        self.job, self.variables = job, variables or {}
+        self.argv = bench_command(context, model, job)
+        self.commands = [[f"{k}={v}" for k, v in self.variables.items()] + self.argv]
 
     def measure(self) -> dict:
-        got = json.loads(output_of(self.commands[0]))["results"]
+        got = json.loads(output_of(self.argv, env={**clean_environment(), **self.variables}))["results"]
         out = {}
         for row in self.job.rows:
             for one in got:
@@ -60,6 +79,9 @@ class Pelton:
     def open(self, context, model, job) -> Session:
         if job.way in ("process", "depth"):
             return BenchSession(context, model, job)
+        if job.way in FORCED:
+            need_isa(job.way)
+            return BenchSession(context, model, job, {"PELTON_FORCE_ISA": forced_table(job.way)})
         if job.way == "start":
             return StartSession(job, lambda port: serve_command(context, model, job, port, "off"))
         if job.way == "repeat" and not speculation(context, self.mode):

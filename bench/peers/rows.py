@@ -25,7 +25,7 @@ class Row:
 @dataclass(frozen=True)
 class Job:
     model: str              # a name of models.py
-    way: str                # process, server, depth, repeat, start
+    way: str                # process, server, depth, repeat, start; avx2, avx512: process, held to that
     rows: tuple
     peers: tuple
     quick: bool = False     # part of --quick
@@ -68,6 +68,12 @@ JOBS = (
          Row("smollm2/depth-8", "8 streams, 8,192 tokens of context each", "decode", 8, 0, 32, DEPTH,
              {"llama.cpp": 2.0})),
         ("llama.cpp",)),
+    *(Job("smollm2", isa,
+          (Row(f"smollm2/{isa}/prefill", f"prefill of 512, {title} only on both sides", "prefill",
+               targets={"llama.cpp": 1.3}),
+           Row(f"smollm2/{isa}/decode-1", f"one stream, {title} only on both sides", "decode", prompt=0,
+               targets={"llama.cpp": 1.1})), ("llama.cpp",))
+      for isa, title in (("avx2", "AVX2"), ("avx512", "AVX-512"))),
     Job("smollm2", "repeat",
         (Row("smollm2/repeat", "self-repeating text, one stream, speculation on", "decode", 1, 0, 160,
              targets={"pelton, speculation off": 2.0}),),

@@ -36,7 +36,8 @@ from stats import turns
 from vllm_engine import Vllm
 
 PAGE = ROOT / "docs" / "performance.md"
-RESULTS = Path(__file__).with_name("results.json")
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results.json"
 BUSY = 0.1  # of the machine taken by others: said, because such figures are not to be trusted
 
 
@@ -54,6 +55,11 @@ class Context:
     load_share: float = 0.0  # the most that pelton-load took of a CPU
 
     token_range = staticmethod(models.token_range)
+
+    @staticmethod
+    def build_llama(isa: str) -> Path:
+        """The folder of llama.cpp's programs, built when they are not there."""
+        return Path(machine.output_of([HERE / "build.sh", isa], env=os.environ).strip())
 
     def next_seed(self) -> int:
         self.seed += 1
@@ -169,13 +175,12 @@ def make_context(args, jobs: list) -> Context:
     context = Context(env, args.threads, binary, binary.with_name("pelton-load"),
                       vllm_python=args.with_vllm,
                       vllm_models=dict(pair.split("=", 1) for pair in args.vllm_model))
-    here = Path(__file__).parent
     names = {name for job in jobs for name in job.peers if not args.peers or args.peers.search(name)}
     if "llama.cpp" in names:
-        context.llama = Path(machine.output_of([here / "build.sh"], env=os.environ).strip())
+        context.llama = context.build_llama("native")
     if names & {"openvino", "openvino-f32"}:
         try:
-            context.peers_python = Path(machine.output_of([here / "venv.sh"], env=os.environ).strip()) / "bin/python"
+            context.peers_python = Path(machine.output_of([HERE / "venv.sh"], env=os.environ).strip()) / "bin/python"
         except RuntimeError as error:
             say(f"  OpenVINO: {error}")
     return context

@@ -49,7 +49,7 @@ def test_every_row_of_the_issue_is_there_once():
             assert f"{model}/{what}" in ids
     for other in ("llama-1b-q8_0/prefill", "llama-1b-bf16/decode-1", "llama-1b-q4_k_m/prefill",
                   "gemma3/decode-1", "smollm2/depth-1", "smollm2/depth-8", "smollm2/repeat",
-                  "llama-1b-q4_0/start"):
+                  "llama-1b-q4_0/start", "smollm2/avx2/prefill", "smollm2/avx512/decode-1"):
         assert other in ids
     assert all(job.model in models.TITLES for job in rows.JOBS)
     assert all(set(row.targets) <= set(job.peers) for job in rows.JOBS for row in job.rows)
@@ -149,17 +149,17 @@ def test_answers_of_the_programs_become_figures(monkeypatch):
     job = next(j for j in rows.JOBS if j.name == "smollm2 process")
     ours = {"results": [{"name": "prefill 512", "streams": 1, "tokens_per_s": 700.0},
                         {"name": "decode 1 stream", "streams": 1, "tokens_per_s": 90.0}]}
-    monkeypatch.setattr(pelton_engine, "output_of", lambda argv: json.dumps(ours))
+    monkeypatch.setattr(pelton_engine, "output_of", lambda argv, env=None: json.dumps(ours))
     assert pelton_engine.BenchSession(Told(), "m", job).measure() == {
         "smollm2/prefill": 700.0, "smollm2/decode-1": 90.0}
     theirs = [{"n_prompt": 16, "n_gen": 0, "avg_ts": 1.0}, {"n_prompt": 512, "n_gen": 0, "avg_ts": 300.0},
               {"n_prompt": 0, "n_gen": 64, "avg_ts": 80.0}]
-    monkeypatch.setattr(llama_engine, "output_of", lambda argv: json.dumps(theirs))
-    assert llama_engine.BenchSession(Told(), "m", job).measure() == {
+    monkeypatch.setattr(llama_engine, "output_of", lambda argv, env=None: json.dumps(theirs))
+    assert llama_engine.BenchSession(Told(), "m", job, pathlib.Path("l")).measure() == {
         "smollm2/prefill": 300.0, "smollm2/decode-1": 80.0}
     deep = next(j for j in rows.JOBS if j.way == "depth")
     lines = 'text\n{"pl": 1, "speed_tg": 5.0}\n{"pl": 8, "speed_tg": 9.0}\n'
-    monkeypatch.setattr(llama_engine, "output_of", lambda argv: lines)
+    monkeypatch.setattr(llama_engine, "output_of", lambda argv, env=None: lines)
     assert llama_engine.DepthSession(Told(), "m", deep).measure() == {
         "smollm2/depth-1": 5.0, "smollm2/depth-8": 9.0}
 
@@ -185,6 +185,19 @@ def test_both_sides_get_the_same_threads_streams_and_context():
     assert ours[ours.index("--streams") + 1] == theirs[theirs.index("-npl") + 1] == "1,8"
     assert ours[ours.index("--generate") + 1] == theirs[theirs.index("-ntg") + 1]
     assert ours[ours.index("--threads") + 1] == theirs[theirs.index("-t") + 1]
+
+
+def test_rows_held_to_an_instruction_set_say_where_they_mean_nothing(monkeypatch):
+    for flags, runs in ((set(), ()), ({"avx512f"}, ("avx2",)), ({"avx512f", "amx_tile"}, ("avx2", "avx512"))):
+        monkeypatch.setattr(pelton_engine, "cpu_flags", lambda flags=flags: flags)
+        for isa in pelton_engine.FORCED:
+            job = next(j for j in rows.JOBS if j.way == isa)
+            if isa in runs:
+                session = pelton_engine.Pelton().open(Told(), "m", job)
+                assert session.commands[0][0] == f"PELTON_FORCE_ISA={isa}"
+            else:
+                with pytest.raises(engine.NotRun, match="this CPU has"):
+                    pelton_engine.Pelton().open(Told(), "m", job)
 
 
 def test_an_engine_that_fails_leaves_the_others(monkeypatch):
