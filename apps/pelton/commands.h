@@ -9,6 +9,7 @@ namespace pelton::app {
 config::Command ServeCommand();
 config::Command PullCommand();
 config::Command BenchCommand();
+config::Command CacheCommand();
 config::Command RunCommand();
 config::Command DoctorCommand();
 config::Command TokenizeCommand();

@@ -25,12 +25,14 @@ int main(int argc, char** argv) {
       .commands = {},
       .other_variables = {"PELTON_CACHE", "PELTON_FORCE_ISA",
                           // set by the tests for themselves
-                          "PELTON_BIN", "PELTON_MODEL_SMOLLM2", "PELTON_MODEL_GEMMA3"},
+                          "PELTON_BIN", "PELTON_MODEL_SMOLLM2", "PELTON_MODEL_GEMMA3",
+                          "PELTON_PACKED_CACHE"},
   };
   program.commands = {
       app::ServeCommand(),
       app::RunCommand(),
       app::PullCommand(),
+      app::CacheCommand(),
       app::DoctorCommand(),
       app::TokenizeCommand(),
       app::PerplexityCommand(),

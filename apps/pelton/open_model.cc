@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "backend/sim/sim_backend.h"
+#include "base/clock.h"
 #include "base/cpu.h"
+#include "base/log.h"
 #include "paths.h"
 #if PELTON_WITH_ENGINE
 #include "choose_kernels.h"
@@ -37,6 +39,16 @@ namespace {
 // does not feel.
 constexpr int kSpinUs = 200;
 constexpr int kScarceSpinUs = 10;
+
+// For those who show no bar: a line in the log every two seconds, while packing takes long.
+std::function<void(uint64_t, uint64_t)> LoggedProgress(const std::string& path) {
+  constexpr int64_t kEveryNs = 2'000'000'000;
+  return [path, next_ns = NowNs() + kEveryNs](uint64_t done, uint64_t total) mutable {
+    if (NowNs() < next_ns || total == 0) return;
+    next_ns = NowNs() + kEveryNs;
+    LogInfo("load", "{}: packing weights, {} %", path, done * 100 / total);
+  };
+}
 
 }  // namespace
 
@@ -70,8 +82,10 @@ Result<std::unique_ptr<backend::Backend>> ModelOpener::Open(
     }
   }
   EngineSettings settings = settings_;
+  settings.packed_cache = PackedCacheDir(settings.packed_cache);
   settings.engine.memory = {.budget = budget_.get(), .owner = place.name, .others = place.others,
                             .others_bytes = place.others_bytes};
+  if (!progress) progress = LoggedProgress(*path);
   return backend::LoadNative(*path, settings, {shared_->team, shared_->table},
                              std::move(progress));
 }

@@ -66,6 +66,13 @@ std::string StateDir(const std::string& option) {
   return "pelton-state";
 }
 
+std::string PackedCacheDir(const std::string& option) {
+  if (!option.empty()) return option;
+  if (const std::string xdg = Variable("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/pelton/packed";
+  if (const std::string home = Variable("HOME"); !home.empty()) return home + "/.cache/pelton/packed";
+  return "off";
+}
+
 std::string ModelsDir(const std::string& state_dir) {
   return StateDir(state_dir) + "/models";
 }

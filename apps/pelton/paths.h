@@ -16,6 +16,10 @@ std::string StateDir(const std::string& option);
 // Folder of pulled models: <state>/models/<org>/<name>/<file>. `state_dir` is the option as given.
 std::string ModelsDir(const std::string& state_dir);
 
+// The option --packed-cache as given, or where it is empty $XDG_CACHE_HOME/pelton/packed, else
+// ~/.cache/pelton/packed, else "off".
+std::string PackedCacheDir(const std::string& option);
+
 // GGUF files that were pulled (first shards only), as paths relative to ModelsDir, sorted.
 std::vector<std::string> PulledModels(const std::string& state_dir);
 

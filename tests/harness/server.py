@@ -31,6 +31,7 @@ class Server:
         for m in models:
             words += ["--model", m]
         full_env = {k: v for k, v in os.environ.items() if not k.startswith("PELTON_")}
+        full_env["PELTON_PACKED_CACHE"] = "off"  # tests leave nothing in the user's folders
         full_env.update(env or {})
         self.started = time.monotonic()
         self.process = subprocess.Popen(words + list(options), stdout=subprocess.PIPE,
@@ -81,7 +82,7 @@ class Server:
         finally:
             self.kill()
             self.process.stdout.close()
-            errors = self.errors()
+            errors = self.last_errors = self.errors()
             self.log.close()
             self.state.cleanup()
         if kind is None and not already:

@@ -19,6 +19,7 @@ for need in ${needs//,/ }; do
     *) command -v "$need" >/dev/null || not_run "no $need" ;;
   esac
 done
+export PELTON_PACKED_CACHE=off  # tests leave nothing in the folders of the user
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PELTON_ROOT/tests${PYTHONPATH:+:$PYTHONPATH}"
 python=$PELTON_VENV/bin/python
 unset PELTON_ROOT PELTON_VENV PELTON_NODE_MODULES # the program warns of PELTON_* that it does not know

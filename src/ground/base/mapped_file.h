@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/disk_file.h"
 #include "base/status.h"
 
 namespace pelton {
@@ -23,6 +24,7 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  const FileIdentity& identity() const { return identity_; }  // when it was opened
 
   // Tells the kernel that the pages of [offset, offset+length) are no longer needed here.
   void DropPages(size_t offset, size_t length) const;
@@ -33,6 +35,7 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
   std::string path_;
+  FileIdentity identity_;
 };
 
 // Zeroed anonymous memory, 2 MiB-aligned with huge pages asked for when at least 2 MiB large,

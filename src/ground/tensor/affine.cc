@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "base/assert.h"
+#include "tensor/affine_scales.h"
 #include "tensor/dtype.h"
 
 namespace pelton::tensor {
@@ -12,7 +13,8 @@ float HalfAt(const uint8_t* p) {
   return F32FromF16(static_cast<uint16_t>(p[0] | (p[1] << 8)));
 }
 
-// One block: codes[block_elems], scales and mins [block_elems / group].
+// One block: codes[block_elems], scales and mins [block_elems / group]. Super-blocks leave the codes
+// alone where `codes` is null.
 struct Block {
   const uint8_t* in;
   uint8_t* codes;
@@ -83,6 +85,7 @@ void Q2_K(const Block& b) {
     b.scales[g] = d * static_cast<float>(b.in[g] & 15);
     b.mins[g] = -(dmin * static_cast<float>(b.in[g] >> 4));
   }
+  if (b.codes == nullptr) return;
   Pairs(b.in + 16, b.codes);
 }
 
@@ -100,6 +103,7 @@ void Q3_K(const Block& b) {
       b.mins[i + 4 * k] = -4.0F * b.scales[i + 4 * k];
     }
   }
+  if (b.codes == nullptr) return;
   Pairs(b.in + 32, b.codes);
   for (int run = 0; run < 8; ++run) {
     for (int i = 0; i < 32; ++i) {
@@ -134,11 +138,13 @@ void LongNibbles(const uint8_t* in, uint8_t* codes) {
 
 void Q4_K(const Block& b) {
   ScalesAndMins(b);
+  if (b.codes == nullptr) return;
   LongNibbles(b.in + 16, b.codes);
 }
 
 void Q5_K(const Block& b) {
   ScalesAndMins(b);
+  if (b.codes == nullptr) return;
   LongNibbles(b.in + 48, b.codes);
   for (int run = 0; run < 8; ++run) {
     for (int i = 0; i < 32; ++i) {
@@ -154,6 +160,7 @@ void Q6_K(const Block& b) {
     b.scales[g] = d * static_cast<float>(static_cast<int8_t>(b.in[192 + g]));
     b.mins[g] = -32.0F * b.scales[g];
   }
+  if (b.codes == nullptr) return;
   for (int half = 0; half < 2; ++half) {
     const uint8_t* low = b.in + half * 64;
     const uint8_t* high = b.in + 128 + half * 32;
@@ -221,6 +228,17 @@ void UnpackAffineRow(DType type, const void* row, int64_t elems, uint8_t* codes,
     const int64_t group = e / form->group;
     unpack({in, codes + e, scales + group, mins + group});
     in += info.block_bytes;
+  }
+}
+
+void AffineScalesOfRow(DType type, const void* row, int64_t elems, float* scales, float* mins) {
+  const DTypeInfo& info = InfoOf(type);
+  const BlockFn unpack = BlockFnOf(type);
+  CHECK(unpack != nullptr && info.block_elems == 256, "only super-blocks have scales apart");
+  const auto* in = static_cast<const uint8_t*>(row);
+  const int group = AffineFormOf(type)->group;
+  for (int64_t e = 0; e < elems; e += info.block_elems, in += info.block_bytes) {
+    unpack({in, nullptr, scales + e / group, mins + e / group});
   }
 }
 

@@ -2,12 +2,14 @@
 
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
+#include "tensor/affine_scales.h"
 #include "tensor/dtype.h"
 #include "tensor/quantize.h"
 
@@ -71,6 +73,12 @@ TEST(Affine, EqualsDequantizeExactlyOnRandomBlocks) {
     std::vector<uint8_t> codes(elems);
     DequantizeRow(type, row.data(), elems, want.data());
     UnpackAffineRow(type, row.data(), elems, codes.data(), scales.data(), mins.data());
+    if (InfoOf(type).block_elems == 256) {
+      std::vector<float> scales_alone(scales.size()), mins_alone(mins.size());
+      AffineScalesOfRow(type, row.data(), elems, scales_alone.data(), mins_alone.data());
+      EXPECT_EQ(std::memcmp(scales_alone.data(), scales.data(), scales.size() * 4), 0);  // NaN too
+      EXPECT_EQ(std::memcmp(mins_alone.data(), mins.data(), mins.size() * 4), 0);
+    }
     int64_t finite = 0;
     for (int64_t e = 0; e < elems; ++e) {
       const int64_t g = e / form->group;

@@ -251,9 +251,12 @@ uint64_t ModelFile::total_bytes() const {
   return sum;
 }
 
-void ModelFile::DropPages(const Tensor& tensor) const {
-  if (tensor.file >= files_.size()) return;
-  files_[tensor.file].DropPages(static_cast<size_t>(tensor.offset), tensor.data.size());
+void ModelFile::DropPages(std::span<const std::byte> data) const {
+  for (const MappedFile& file : files_) {
+    const std::span<const std::byte> all = file.bytes();
+    if (data.empty() || data.data() < all.data() || data.data() >= all.data() + all.size()) continue;
+    file.DropPages(static_cast<size_t>(data.data() - all.data()), data.size());
+  }
 }
 
 }  // namespace pelton::format

@@ -81,8 +81,9 @@ class ModelFile {  // immutable after opening; thread-safe
 
   uint64_t total_bytes() const;  // of all shards
   const std::string& path() const { return path_; }
-  // The tensor's pages are not needed any more (it has been packed).
-  void DropPages(const Tensor& tensor) const;
+  std::span<const MappedFile> files() const { return files_; }
+  // These bytes of a tensor are not needed any more (they have been packed): their pages go.
+  void DropPages(std::span<const std::byte> data) const;
 
   ModelFile() = default;  // for readers of this room; use Open
 

@@ -50,7 +50,7 @@ TEST(ModelFile, OpensWhatTheWriterWroteAndDropsPages) {
   EXPECT_EQ(a->data.size(), 102u);
   EXPECT_EQ(a->data[101], std::byte{7});
   EXPECT_EQ((*model)->Find("c"), nullptr);
-  (*model)->DropPages(*(*model)->Find("b"));
+  (*model)->DropPages((*model)->Find("b")->data);
   EXPECT_EQ(a->data[0], std::byte{7});
   EXPECT_FALSE(std::filesystem::exists(folder / "m.gguf.part"));
 }
@@ -108,7 +108,7 @@ TEST(Shards, AreOneModel) {
     ASSERT_NE(t, nullptr);
     EXPECT_EQ(t->file, static_cast<uint32_t>(i));
     EXPECT_EQ(t->data[31], std::byte(i));
-    (*model)->DropPages(*t);
+    (*model)->DropPages(t->data);
   }
   EXPECT_EQ((*model)->metadata().String("general.architecture").value(), "llama");
 }

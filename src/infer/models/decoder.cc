@@ -63,7 +63,7 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
   model.hyper_ = *hyper;
   model.table_ = options.table;
   model.layers_.resize(static_cast<size_t>(hyper->layers));
-  WeightPlan plan(file);
+  WeightPlan plan(file, options.quantize);
   RETURN_IF_ERROR(model.DeclareAll(file, plan));
   auto sampling = ReadSamplingDefaults(file.metadata(), model.family_sampling_);
   RETURN_IF_ERROR(sampling.status());
@@ -71,13 +71,7 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
   RETURN_IF_ERROR(name.status());
 
   RETURN_IF_ERROR(model.TakeMemory(options.memory, plan.packed_bytes()));
-  auto arena = nn::WeightArena::Create(plan.packed_bytes());
-  RETURN_IF_ERROR(arena.status());
-  model.arena_ = *std::move(arena);
-  {
-    nn::Team::Turn turn(team);
-    RETURN_IF_ERROR(plan.Pack(model.arena_, team, options.progress));
-  }
+  RETURN_IF_ERROR(model.MakeWeights(file, plan, options, team));
   if (!model.head_.packed()) model.head_ = model.embedding_;
   RETURN_IF_ERROR(model.MakeBuffers(kRowsMax));
   model.info_ = {
@@ -89,6 +83,7 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
       .layers = hyper->layers,
       .parameters = plan.parameters(),
       .weight_bytes = plan.packed_bytes(),
+      .weights_from_cache = options.packed != nullptr && !model.image_,
       .kv_block_bytes = kernels::KvBlockBytes(hyper->kv_heads, hyper->head_dim),
       .position_bytes =
           kRopeTablesMax * static_cast<uint64_t>(hyper->rope_dim) * sizeof(float),
@@ -112,6 +107,35 @@ Status Decoder::TakeMemory(const MemoryShare& memory, uint64_t weight_bytes) {
   RETURN_IF_ERROR(buffers.status());
   weights_hold_ = *std::move(weights);
   buffers_hold_ = *std::move(buffers);
+  return OkStatus();
+}
+
+// From the cache, or packed; then image_ says what the cache may keep.
+Status Decoder::MakeWeights(const format::ModelFile& file, const WeightPlan& plan,
+                            const LoadOptions& options, nn::Team& team) {
+  auto arena = nn::WeightArena::Create(plan.packed_bytes());
+  RETURN_IF_ERROR(arena.status());
+  arena_ = *std::move(arena);
+  nn::Team::Turn turn(team);
+  if (options.packed == nullptr) return plan.Pack(arena_, team, options.progress);
+  PackedImage image = PackedCache::Describe(plan, file);
+  std::vector<float> scales;
+  if (options.packed->Load(image, arena_.Whole(), team)) {
+    for (const format::PackedSection& s : image.head.sections) scales.push_back(s.post_scale);
+    plan.Adopt(arena_, scales);
+    return OkStatus();
+  }
+  arena_ = nn::WeightArena();  // Load may have left anything
+  auto fresh = nn::WeightArena::Create(plan.packed_bytes());
+  RETURN_IF_ERROR(fresh.status());
+  arena_ = *std::move(fresh);
+  RETURN_IF_ERROR(plan.Pack(arena_, team, options.progress));
+  const std::vector<WeightPlan::Section> sections = plan.Sections();
+  for (size_t i = 0; i < sections.size(); ++i) {
+    image.head.sections[i].post_scale = sections[i].matrix.post_scale;
+  }
+  image.body = arena_.Whole();
+  image_ = std::move(image);
   return OkStatus();
 }
 

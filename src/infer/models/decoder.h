@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "base/status.h"
 #include "models/hyper.h"
 #include "models/model.h"
+#include "models/packed_cache.h"
 #include "models/weights.h"
 #include "nn/linear.h"
 #include "nn/ops.h"
@@ -32,6 +34,7 @@ struct DecoderLayer {
 class Decoder : public Model {
  public:
   const ModelInfo& info() const override { return info_; }
+  const PackedImage* packed_image() const override { return image_ ? &*image_ : nullptr; }
   int MaxRows() const override { return kRowsMax; }
   void Forward(const BatchView& batch, kv::KvStorage& kv, nn::Team& team,
                std::span<float> logits) final;
@@ -76,6 +79,8 @@ class Decoder : public Model {
 
   Status DeclareAll(const format::ModelFile& file, WeightPlan& plan);
   Status TakeMemory(const MemoryShare& memory, uint64_t weight_bytes);
+  Status MakeWeights(const format::ModelFile& file, const WeightPlan& plan,
+                     const LoadOptions& options, nn::Team& team);
   Status MakeBuffers(int rows);
   uint64_t BufferBytes(int rows) const;
   void Embed(std::span<const int32_t> tokens);
@@ -86,6 +91,7 @@ class Decoder : public Model {
   MemoryBudget::Hold weights_hold_, buffers_hold_;
   const kernels::KernelTable* table_ = nullptr;
   nn::WeightArena arena_;
+  std::optional<PackedImage> image_;
   nn::Linear embedding_, head_;  // [vocab, dim]; head_ is a copy of the view when they are tied
   const float* output_norm_ = nullptr;
 

@@ -18,6 +18,9 @@
 
 namespace pelton::models {
 
+class PackedCache;
+struct PackedImage;
+
 // Consecutive rows of one sequence in a batch. Rows sit at positions
 // [position, position + rows); their KV is written by the step; block_table covers them.
 struct SequenceRows {
@@ -49,6 +52,7 @@ struct ModelInfo {
   int layers = 0;
   uint64_t parameters = 0;
   uint64_t weight_bytes = 0;  // resident, packed
+  bool weights_from_cache = false;
   size_t kv_block_bytes = 0;  // of one block in one layer
   uint64_t position_bytes = 0;  // of tables that grow with the positions used, at most
   SamplingDefaults sampling;
@@ -58,13 +62,21 @@ struct LoadOptions {
   const kernels::KernelTable* table = nullptr;
   MemoryShare memory = {};  // weights and buffers are taken from it, and held while the model lives
   // Called with done and total bytes while weights are packed; may be empty.
-  std::function<void(uint64_t done, uint64_t total)> progress;
+  std::function<void(uint64_t done, uint64_t total)> progress = {};
+  // Where packed weights are looked for; may be null.
+  const PackedCache* packed = nullptr;
+  // What matrices of floats are packed as: Q8_0, Q4_0 or Q4_1; nothing: as they are.
+  std::optional<tensor::DType> quantize = std::nullopt;
 };
 
 class Model {
  public:
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
+
+  // What to give PackedCache::Write, valid as long as the model and its file; null when the weights
+  // came from the cache or none was given.
+  virtual const PackedImage* packed_image() const { return nullptr; }
 
   // logits: [logit_rows, vocab_size]. The caller holds the team's Turn and owns all that the batch
   // points to. Not thread-safe: one step at a time. Sizes beyond `MaxRows()` must be split.

@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/assert.h"
 #include "base/checked.h"
 
 namespace pelton::models {
@@ -23,14 +24,24 @@ Result<const format::Tensor*> WeightPlan::Take(std::string_view name, std::vecto
   return tensor;
 }
 
+// The embedding and the output head, whose errors reach every logit, stay at 8 bits.
+tensor::DType WeightPlan::PackedType(const format::Tensor& tensor) const {
+  if (!quantize_ || !IsFloat(tensor.dtype)) return tensor.dtype;
+  const bool outside_layers = tensor.name == "token_embd.weight" || tensor.name == "output.weight";
+  const tensor::DType type = outside_layers ? tensor::DType::kQ8_0 : *quantize_;
+  const bool whole_blocks = tensor.shape.back() % tensor::InfoOf(type).block_elems == 0;
+  return whole_blocks ? type : tensor.dtype;
+}
+
 Status WeightPlan::Matrix(std::string_view name, int outputs, int inputs, nn::Linear* slot) {
   auto tensor = Take(name, {outputs, inputs});
   RETURN_IF_ERROR(tensor.status());
-  *slot = nn::Linear::Plan((*tensor)->dtype, outputs, inputs);
+  const tensor::DType type = PackedType(**tensor);
+  *slot = nn::Linear::Plan(type, outputs, inputs);
   const auto sum = CheckedAdd(packed_bytes_, nn::WeightArena::Rounded(slot->PackedBytes()));
   if (!sum) return ResourceExhausted("the weights are larger than any memory");
   packed_bytes_ = *sum;
-  matrices_.push_back({*tensor, slot});
+  matrices_.push_back({*tensor, type, slot});
   return OkStatus();
 }
 
@@ -64,14 +75,38 @@ std::string WeightPlan::CommonestType() const {
   int64_t most = 0;
   for (const MatrixItem& item : matrices_) {
     if (!item.tensor->name.starts_with("blk.")) continue;
-    int64_t& count = elements[static_cast<uint8_t>(item.tensor->dtype)];
+    int64_t& count = elements[static_cast<uint8_t>(item.dtype)];
     count += item.tensor->elements();
     if (count > most) {
       most = count;
-      best = &tensor::InfoOf(item.tensor->dtype);
+      best = &tensor::InfoOf(item.dtype);
     }
   }
   return best == nullptr ? std::string() : std::string(best->name);
+}
+
+std::vector<WeightPlan::Section> WeightPlan::Sections() const {
+  std::vector<Section> out;
+  for (const VectorItem& item : vectors_) {
+    out.push_back({item.tensor, tensor::DType::kF32, {},
+                   static_cast<uint64_t>(item.tensor->elements()) * sizeof(float)});
+  }
+  for (const MatrixItem& item : matrices_) {
+    out.push_back({item.tensor, item.dtype, item.slot->matrix(), item.slot->PackedBytes()});
+  }
+  return out;
+}
+
+void WeightPlan::Adopt(nn::WeightArena& arena, std::span<const float> post_scales) const {
+  CHECK(post_scales.size() == vectors_.size() + matrices_.size(), "one scale a section");
+  for (const VectorItem& item : vectors_) {
+    const auto bytes = static_cast<uint64_t>(item.tensor->elements()) * sizeof(float);
+    *item.slot = reinterpret_cast<const float*>(arena.Take(bytes));
+  }
+  for (size_t i = 0; i < matrices_.size(); ++i) {
+    nn::Linear& slot = *matrices_[i].slot;
+    slot.Adopt(arena.Take(slot.PackedBytes()), post_scales[vectors_.size() + i]);
+  }
 }
 
 Status WeightPlan::Pack(nn::WeightArena& arena, nn::Team& team,
@@ -86,12 +121,16 @@ Status WeightPlan::Pack(nn::WeightArena& arena, nn::Team& team,
     *item.slot = out;
   }
   for (const MatrixItem& item : matrices_) {
+    const std::span<const std::byte> rows = item.tensor->data;
     std::byte* dst = arena.Take(item.slot->PackedBytes());
-    item.slot->Pack(item.tensor->data.data(), dst, team, [&](uint64_t bytes) {
+    uint64_t packed = 0;
+    item.slot->Pack(item.tensor->dtype, rows.data(), dst, team, [&](uint64_t bytes) {
+      file_.DropPages(rows.subspan(packed, bytes));
+      packed += bytes;
       done += bytes;
       if (progress) progress(done, total);
     });
-    file_.DropPages(*item.tensor);
+    file_.DropPages(rows);  // also the pages that two strides share
   }
   return OkStatus();
 }

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +22,10 @@ namespace pelton::models {
 // until Pack has returned; what is written to them points into the arena.
 class WeightPlan {
  public:
-  explicit WeightPlan(const format::ModelFile& file) : file_(file) {}
+  // `quantize`: what matrices of floats are packed as; nothing: as they are.
+  explicit WeightPlan(const format::ModelFile& file,
+                      std::optional<tensor::DType> quantize = std::nullopt)
+      : file_(file), quantize_(quantize) {}
 
   // [outputs, inputs]. The shape must be exactly this.
   Status Matrix(std::string_view name, int outputs, int inputs, nn::Linear* slot);
@@ -39,6 +44,17 @@ class WeightPlan {
   // in small models it outweighs the layers and keeps a finer type.
   std::string CommonestType() const;
 
+  // One run of the arena.
+  struct Section {
+    const format::Tensor* tensor = nullptr;
+    tensor::DType dtype = tensor::DType::kF32;  // that it is packed as
+    kernels::PackedMatrix matrix;               // layout kNone: a vector of fp32
+    uint64_t bytes = 0;                         // each begins at a multiple of 64
+  };
+  std::vector<Section> Sections() const;  // in the order of the arena; scales only after packing
+  // Takes `arena` as what Pack has made of it once; `post_scales` one a section.
+  void Adopt(nn::WeightArena& arena, std::span<const float> post_scales) const;
+
   // Packs everything into `arena`, which holds packed_bytes(), and drops the file's pages as it
   // goes. The caller holds the team's Turn.
   Status Pack(nn::WeightArena& arena, nn::Team& team,
@@ -47,6 +63,7 @@ class WeightPlan {
  private:
   struct MatrixItem {
     const format::Tensor* tensor = nullptr;
+    tensor::DType dtype = tensor::DType::kF32;  // that it is packed as
     nn::Linear* slot = nullptr;
   };
   struct VectorItem {
@@ -54,8 +71,10 @@ class WeightPlan {
     const float** slot = nullptr;
   };
   Result<const format::Tensor*> Take(std::string_view name, std::vector<int64_t> shape);
+  tensor::DType PackedType(const format::Tensor& tensor) const;
 
   const format::ModelFile& file_;
+  const std::optional<tensor::DType> quantize_;
   std::vector<MatrixItem> matrices_;
   std::vector<VectorItem> vectors_;
   std::set<std::string, std::less<>> known_;

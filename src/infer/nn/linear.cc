@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/assert.h"
 #include "base/checked.h"
+#include "tensor/quantize.h"
 
 namespace pelton::nn {
 namespace {
@@ -25,7 +27,9 @@ uint64_t RowBytesOf(tensor::DType dtype, int inputs) {
 
 Result<WeightArena> WeightArena::Create(uint64_t bytes) {
   WeightArena arena;
-  Result<HugeBuffer> buffer = HugeBuffer::Allocate(Rounded(bytes));
+  const auto whole = CheckedAlignUp<uint64_t>(bytes, 4096);  // Whole()
+  if (!whole) return ResourceExhausted("the weights are larger than any memory");
+  Result<HugeBuffer> buffer = HugeBuffer::Allocate(*whole);
   if (!buffer.ok()) return buffer.status();
   arena.buffer_ = std::move(*buffer);
   return arena;
@@ -51,25 +55,55 @@ Linear Linear::Plan(tensor::DType dtype, int outputs, int inputs) {
 
 uint64_t Linear::PackedBytes() const { return kernels::PackedBytes(packed_); }
 
-void Linear::Pack(const std::byte* rows, std::byte* dst, Team& team,
-                  const std::function<void(uint64_t source_bytes)>& progress) {
+void Linear::Adopt(const std::byte* data, float post_scale) {
+  packed_.data = data;
+  packed_.post_scale = post_scale;
+}
+
+// Rows of floats of one panel → dtype_ → its place in `dst`.
+void Linear::PackQuantized(tensor::DType source, const std::byte* rows, int panel,
+                           std::byte* dst) const {
+  const uint64_t source_bytes = RowBytesOf(source, inputs());
   const uint64_t row_bytes = RowBytesOf(dtype_, inputs());
+  kernels::PackedMatrix one = packed_;
+  one.n = std::min(kernels::kPanelCols, outputs() - panel * kernels::kPanelCols);
+  std::vector<float> values(static_cast<size_t>(inputs()));
+  std::vector<std::byte> quantized(row_bytes * static_cast<uint64_t>(one.n));
+  for (int i = 0; i < one.n; ++i) {
+    const auto row = static_cast<uint64_t>(panel * kernels::kPanelCols + i);
+    tensor::DequantizeRow(source, rows + row * source_bytes, inputs(), values.data());
+    tensor::QuantizeRow(dtype_, values.data(), inputs(),
+                        quantized.data() + static_cast<uint64_t>(i) * row_bytes);
+  }
+  kernels::PackPanels(one, dtype_, quantized.data(), 0, 1,
+                      dst + static_cast<uint64_t>(panel) * kernels::PackedBytes(one));
+}
+
+void Linear::Pack(tensor::DType source, const std::byte* rows, std::byte* dst, Team& team,
+                  const std::function<void(uint64_t source_bytes)>& progress) {
+  const uint64_t row_bytes = RowBytesOf(source, inputs());
   const int panels = packed_.panels();
-  std::vector<float> scales(static_cast<size_t>(panels));
-  team.ParallelFor(panels, 16, [&](int64_t begin, int64_t end, int) {
-    const int first = static_cast<int>(begin) * kernels::kPanelCols;
-    const int last = std::min(outputs(), static_cast<int>(end) * kernels::kPanelCols);
-    scales[static_cast<size_t>(begin)] = kernels::PackScale(
-        dtype_, rows + static_cast<uint64_t>(first) * row_bytes, last - first, inputs());
-  });
-  packed_.post_scale = *std::max_element(scales.begin(), scales.end());
+  const bool quantize = source != dtype_;
+  if (quantize) {
+    packed_.post_scale = 1.f;  // of the types with fp16 scales, the only ones quantised to
+  } else {
+    std::vector<float> scales(static_cast<size_t>(panels));
+    team.ParallelFor(panels, 16, [&](int64_t begin, int64_t end, int) {
+      const int first = static_cast<int>(begin) * kernels::kPanelCols;
+      const int last = std::min(outputs(), static_cast<int>(end) * kernels::kPanelCols);
+      scales[static_cast<size_t>(begin)] = kernels::PackScale(
+          dtype_, rows + static_cast<uint64_t>(first) * row_bytes, last - first, inputs());
+    });
+    packed_.post_scale = *std::max_element(scales.begin(), scales.end());
+  }
   // In strides, so that progress is told while a large matrix is packed.
   constexpr int kStride = 1024;
   for (int panel = 0; panel < panels; panel += kStride) {
     const int count = std::min(kStride, panels - panel);
     team.ParallelFor(count, 4, [&](int64_t begin, int64_t end, int) {
-      kernels::PackPanels(packed_, dtype_, rows, panel + static_cast<int>(begin),
-                          panel + static_cast<int>(end), dst);
+      const int first = panel + static_cast<int>(begin), last = panel + static_cast<int>(end);
+      if (!quantize) kernels::PackPanels(packed_, dtype_, rows, first, last, dst);
+      for (int p = first; quantize && p < last; ++p) PackQuantized(source, rows, p, dst);
     });
     if (!progress) continue;
     const int done = std::min(outputs(), (panel + count) * kernels::kPanelCols);

@@ -26,6 +26,8 @@ class WeightArena {
   static uint64_t Rounded(uint64_t bytes) { return (bytes + 63) / 64 * 64; }
   // The next `bytes`, 64-byte-aligned and zeroed. Taking more than was created is a bug (CHECK).
   std::byte* Take(uint64_t bytes);
+  // All of it, up to the next multiple of 4096: what a packed file holds.
+  std::span<std::byte> Whole() { return {buffer_.data(), buffer_.size()}; }
 
  private:
   HugeBuffer buffer_;
@@ -44,20 +46,26 @@ class Linear {
   int outputs() const { return packed_.n; }
   int inputs() const { return packed_.k; }
   uint64_t PackedBytes() const;
-  // rows: [outputs, inputs] in dtype, row-major. dst: PackedBytes(), 64-byte-aligned, outlives this.
+  // rows: [outputs, inputs] in `source`, row-major: the planned dtype, or floats, which are then
+  // quantised to it. dst: PackedBytes(), 64-byte-aligned, outlives this.
   // `progress` (may be empty) is called on the calling thread with the source bytes done since its
   // last call. Holds no Turn itself: the caller does.
-  void Pack(const std::byte* rows, std::byte* dst, Team& team,
+  void Pack(tensor::DType source, const std::byte* rows, std::byte* dst, Team& team,
             const std::function<void(uint64_t source_bytes)>& progress);
+  // `data` is what Pack has made of this plan once, with this scale.
+  void Adopt(const std::byte* data, float post_scale);
   bool packed() const { return packed_.data != nullptr; }
 
   void UnpackRow(int row, float* out) const { kernels::UnpackRow(packed_, row, out); }
+  tensor::DType dtype() const { return dtype_; }
   const kernels::PackedMatrix& matrix() const { return packed_; }
   bool integer() const {
     return packed_.layout == kernels::Layout::kInt4 || packed_.layout == kernels::Layout::kInt8;
   }
 
  private:
+  void PackQuantized(tensor::DType source, const std::byte* rows, int panel, std::byte* dst) const;
+
   tensor::DType dtype_ = tensor::DType::kF32;
   kernels::PackedMatrix packed_;
 };

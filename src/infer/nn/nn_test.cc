@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -12,6 +13,7 @@
 #include "nn/linear.h"
 #include "nn/ops.h"
 #include "nn/team.h"
+#include "tensor/quantize.h"
 
 namespace pelton::nn {
 namespace {
@@ -143,7 +145,7 @@ TEST(Linear, ProductsDoNotDependOnThreadsRowsOrCompany) {
     for (size_t i = 0; i < weights.size(); ++i) {
       const auto rows = RandomRows(cases[i].type, cases[i].n, k, 7);
       uint64_t told = 0;
-      weights[i].Pack(rows.data(), arena->Take(weights[i].PackedBytes()), team,
+      weights[i].Pack(cases[i].type, rows.data(), arena->Take(weights[i].PackedBytes()), team,
                       [&](uint64_t done) { told += done; });
       EXPECT_EQ(told, rows.size());
       y.emplace_back(static_cast<size_t>(m) * cases[i].n);
@@ -166,6 +168,38 @@ TEST(Linear, ProductsDoNotDependOnThreadsRowsOrCompany) {
     } else {
       EXPECT_EQ(first, y);
     }
+  }
+}
+
+// Quantising while packing is quantising, then packing; and packed bytes may come from elsewhere.
+TEST(Linear, FloatsArePackedAsTheTypeThatWasPlanned) {
+  constexpr int kRows = 37, kInputs = 96;
+  Team team({.threads = 2, .pin = false});
+  Team::Turn turn(team);
+  for (const DType type : {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1}) {
+    const std::vector<std::byte> floats = RandomRows(DType::kBF16, kRows, kInputs, 3);
+    const size_t row_bytes = *tensor::RowBytes(type, kInputs);
+    std::vector<std::byte> quantized(kRows * row_bytes);
+    std::vector<float> row(kInputs);
+    for (int r = 0; r < kRows; ++r) {
+      tensor::DequantizeRow(DType::kBF16, floats.data() + r * kInputs * 2, kInputs, row.data());
+      tensor::QuantizeRow(type, row.data(), kInputs, quantized.data() + r * row_bytes);
+    }
+    Linear want = Linear::Plan(type, kRows, kInputs), got = want;
+    const uint64_t bytes = WeightArena::Rounded(want.PackedBytes());
+    auto arena = WeightArena::Create(2 * bytes);
+    ASSERT_TRUE(arena.ok());
+    std::byte* first = arena->Take(bytes);
+    std::byte* second = arena->Take(bytes);
+    want.Pack(type, quantized.data(), first, team, {});
+    got.Pack(DType::kBF16, floats.data(), second, team, {});
+    EXPECT_EQ(std::memcmp(first, second, bytes), 0) << tensor::InfoOf(type).name;
+    Linear adopted = Linear::Plan(type, kRows, kInputs);
+    adopted.Adopt(first, want.matrix().post_scale);
+    std::vector<float> a(kInputs), b(kInputs);
+    adopted.UnpackRow(36, a.data());
+    got.UnpackRow(36, b.data());
+    EXPECT_EQ(a, b);
   }
 }
 

@@ -6,7 +6,9 @@
 
 #include "base/assert.h"
 #include "kernels/kernels.h"
+#include "kernels/pack/transpose.h"
 #include "kernels/packed.h"
+#include "tensor/affine_scales.h"
 
 namespace pelton::kernels {
 namespace {
@@ -50,23 +52,22 @@ struct alignas(64) CodeTile {
   uint8_t codes[kPanelCols][kBlockInputs];
 };
 
-uint32_t QuadAt(const CodeTile& tile, int col, int quad) {
-  uint32_t four = 0;
-  std::memcpy(&four, &tile.codes[col][quad * 4], 4);
-  return four;
-}
-
 // Transposes in units of quads: [output][quad] → [quad][output]; 4-bit codes also join in pairs.
 void StoreCodes(Layout layout, const CodeTile& tile, std::byte* codes) {
-  uint32_t line[kPanelCols];
-  const int vectors = layout == Layout::kInt8 ? 16 : 8;
-  for (int v = 0; v < vectors; ++v) {
-    const int low = layout == Layout::kInt8 ? v : v / 4 * 8 + v % 4;
-    for (int col = 0; col < kPanelCols; ++col) {
-      line[col] = QuadAt(tile, col, low);
-      if (layout == Layout::kInt4) line[col] |= QuadAt(tile, col, low + 4) << 4;
+  const auto* rows = reinterpret_cast<const std::byte*>(tile.codes);
+  if (layout == Layout::kInt8) {
+    for (size_t four = 0; four < 4; ++four) {
+      TransposeWords(rows + four * 16, kBlockInputs, codes + four * 256);
     }
-    std::memcpy(codes + v * 64, line, 64);
+    return;
+  }
+  for (size_t half = 0; half < 2; ++half) {
+    uint8_t joined[kPanelCols][16];
+    for (int col = 0; col < kPanelCols; ++col) {
+      const uint8_t* row = tile.codes[col] + half * 32;
+      JoinNibbles(row, row + 16, joined[col]);
+    }
+    TransposeWords(reinterpret_cast<const std::byte*>(joined), 16, codes + half * 256);
   }
 }
 
@@ -99,11 +100,29 @@ void PackIntPiece(const PackedMatrix& plan, DType dtype, const std::byte* rows, 
   }
 }
 
-void PackFloatColumn(const PackedMatrix& plan, const std::byte* row, int col, std::byte* panel) {
+// Inputs from `begin` of one column.
+void PackFloatColumn(const PackedMatrix& plan, const std::byte* row, int64_t begin, int col,
+                     std::byte* panel) {
   const size_t bytes = FloatBytes(plan.layout);
-  for (int64_t i = 0; i < plan.k; ++i) {
+  for (int64_t i = begin; i < plan.k; ++i) {
     std::memcpy(panel + static_cast<size_t>(i * kPanelCols + col) * bytes,
                 row + static_cast<size_t>(i) * bytes, bytes);
+  }
+}
+
+void PackFloats(const PackedMatrix& plan, const std::byte* rows, size_t row_bytes, int cols,
+                std::byte* panel) {
+  const size_t bytes = FloatBytes(plan.layout);
+  const int64_t step = bytes == 4 ? 4 : 8;  // inputs at a time
+  int64_t i = 0;
+  for (; cols == kPanelCols && i + step <= plan.k; i += step) {
+    const std::byte* in = rows + static_cast<size_t>(i) * bytes;
+    std::byte* out = panel + static_cast<size_t>(i * kPanelCols) * bytes;
+    if (bytes == 4) TransposeWords(in, row_bytes, out);
+    else TransposeHalves(in, row_bytes, out);
+  }
+  for (int col = 0; col < cols; ++col) {
+    PackFloatColumn(plan, rows + static_cast<size_t>(col) * row_bytes, i, col, panel);
   }
 }
 
@@ -141,9 +160,8 @@ float PackScale(DType dtype, const std::byte* rows, int n, int k) {
     for (int64_t at = 0; at < k; at += kPiece) {
       const int count = static_cast<int>(std::min<int64_t>(kPiece, k - at));
       Piece piece;
-      tensor::UnpackAffineRow(dtype, rows + static_cast<size_t>(r) * row_bytes +
-                                         RowOffset(dtype, at),
-                              count, piece.codes, piece.scales, piece.mins);
+      tensor::AffineScalesOfRow(dtype, rows + static_cast<size_t>(r) * row_bytes + RowOffset(dtype, at),
+                                count, piece.scales, piece.mins);
       for (int g = 0; g < count / form->group; ++g) {
         const float scale = std::fabs(piece.scales[g]);
         const float min = form->symmetric ? 0.f : std::fabs(piece.mins[g]);
@@ -161,8 +179,8 @@ void PackPanels(const PackedMatrix& plan, DType dtype, const std::byte* rows, in
   const size_t panel_bytes = PanelBytes(plan);
   for (int p = panel_begin; p < panel_end; ++p) {
     std::byte* panel = dst + static_cast<size_t>(p) * panel_bytes;
-    std::memset(panel, 0, panel_bytes);
     const int cols = std::min(kPanelCols, plan.n - p * kPanelCols);
+    if (cols < kPanelCols || plan.k % kBlockInputs != 0) std::memset(panel, 0, panel_bytes);
     const std::byte* first = rows + static_cast<size_t>(p * kPanelCols) * row_bytes;
     if (IsInteger(plan.layout)) {
       for (int64_t at = 0; at < plan.k; at += kPiece) {
@@ -171,9 +189,7 @@ void PackPanels(const PackedMatrix& plan, DType dtype, const std::byte* rows, in
       }
       continue;
     }
-    for (int col = 0; col < cols; ++col) {
-      PackFloatColumn(plan, first + static_cast<size_t>(col) * row_bytes, col, panel);
-    }
+    PackFloats(plan, first, row_bytes, cols, panel);
   }
 }
 

@@ -1,10 +1,39 @@
+#include <condition_variable>
+#include <mutex>
+#include <optional>
 #include <utility>
 
 #include "backend/native/native_backend.h"
+#include "base/background.h"
+#include "base/log.h"
+#include "base/thread.h"
 #include "models/model.h"
+#include "models/packed_cache.h"
 
 namespace pelton::backend {
 namespace {
+
+constexpr auto kSettle = std::chrono::seconds(2);  // after loading: starting up is nearly done then
+
+std::optional<models::PackedCache> CacheOf(const NativeOptions& options) {
+  if (options.packed_cache.empty() || options.packed_cache == "off") return std::nullopt;
+  return models::PackedCache({.folder = options.packed_cache,
+                              .bytes_max = static_cast<uint64_t>(options.packed_cache_bytes_max)});
+}
+
+// Keeps the weights for the next start, behind everything else that runs. `image` is the model's.
+std::jthread WritePacked(models::PackedCache cache, const models::PackedImage& image) {
+  return StartThread("packed", [cache = std::move(cache), &image](std::stop_token stop) {
+    LowerCurrentThread();
+    std::mutex mutex;
+    std::condition_variable_any stopped;
+    std::unique_lock lock(mutex);
+    stopped.wait_for(lock, stop, kSettle, [] { return false; });
+    if (stop.stop_requested()) return;
+    if (!cache.Write(image, stop).ok()) return;  // the cache has said why
+    LogInfo("cache", "packed weights are kept in {}", cache.PathOf(image.head));
+  });
+}
 
 // Vocabulary, merges and their indexes in memory, for a token; measured, rounded up (see
 // docs/operating.md).
@@ -35,14 +64,19 @@ Result<std::unique_ptr<Backend>> Load(
       text::ChatTemplate::FromMetadata(parts.file->metadata(), *parts.tokenizer);
   if (!chat_template.ok()) return chat_template.status().Prefixed(path);
   parts.chat_template = *std::move(chat_template);
-  auto model = models::LoadModel(
-      *parts.file, {.table = &runtime.table, .memory = options.engine.memory,
-                    .progress = std::move(progress)}, runtime.team);
+  auto cache = CacheOf(options);
+  auto model = models::LoadModel(*parts.file,
+                                 {.table = &runtime.table, .memory = options.engine.memory,
+                                  .progress = std::move(progress),
+                                  .packed = cache ? &*cache : nullptr},
+                                 runtime.team);
   if (!model.ok()) return model.status().Prefixed(path);
+  const models::PackedImage* image = (*model)->packed_image();
   auto engine = engine::Engine::Create(*std::move(model), parts.tokenizer, runtime.team,
                                        runtime.table, options.engine);
   if (!engine.ok()) return engine.status().Prefixed(path);
   parts.engine = *std::move(engine);
+  if (image != nullptr) parts.packed_writer = WritePacked(*std::move(cache), *image);
   return MakeNativeBackend(std::move(parts));
 }
 

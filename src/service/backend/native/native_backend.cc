@@ -75,7 +75,7 @@ class NativeBackend final : public Backend {
   void CloseIntake() override { parts_.engine->CloseIntake(); }
 
  private:
-  const NativeParts parts_;  // the engine is its last member and so ends first
+  const NativeParts parts_;  // its last members, writer and engine, end first
   const Facts facts_;
   const int64_t created_ns_ = NowNs();  // the loop's first turn comes a moment later
 };

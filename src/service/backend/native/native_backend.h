@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "backend/backend.h"
 #include "engine/engine.h"
@@ -18,6 +19,9 @@ namespace pelton::backend {
 struct NativeOptions {
   int threads = 0;
   bool pin_threads = true;
+  // Folder of packed weights; "off", or (before the program has put in its own default) empty: none.
+  std::string packed_cache;
+  int64_t packed_cache_bytes_max = int64_t{16} << 30;
   engine::EngineOptions engine;
 
   template <typename V>
@@ -50,6 +54,11 @@ struct NativeOptions {
             {.help = "Guess tokens from what a sequence has said before and check them together: "
                      "the same text in fewer steps where it repeats itself. auto: as far as it "
                      "pays, which is less the more sequences run.", .choices = {"auto", "off"}});
+    v.Field("packed-cache", packed_cache,
+            {.help = "Folder where packed weights are kept for the next start, or off; by default "
+                     "the user's cache folder (~/.cache/pelton/packed).", .value_name = "DIR|off"});
+    v.Field("packed-cache-bytes-max", packed_cache_bytes_max,
+            {.help = "Most bytes of that folder; the longest unused files go first.", .min = 0});
   }
 };
 
@@ -66,6 +75,7 @@ struct NativeParts {
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<text::ChatTemplate> chat_template;
   std::unique_ptr<engine::Engine> engine;
+  std::jthread packed_writer;  // reads the engine's weights, so it ends before
 };
 
 // `progress` gets done and total bytes while weights are packed; may be empty. Errors are one line
