@@ -1,4 +1,4 @@
-// Packed weights kept on disk between starts (docs/formats/packed.md, docs/adr/0009): a folder of
+// Packed weights kept on disk between starts (docs/formats/packed.md, docs/adr/0015): a folder of
 // files, one a model, each the memory of its weights under a key of what it was packed from.
 //
 // A file that does not fit in any respect is removed, said so in one log line, and the model packed
