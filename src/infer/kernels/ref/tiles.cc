@@ -123,6 +123,8 @@ const KernelTable kRefBf16Table = {
     .scale = ref::Scale,
     .kv_write = ref::KvWrite,
     .attention = ref::Attention,
+    .attention_segment = ref::AttentionSegment,
+    .attention_join = ref::AttentionJoin,
     .max_sum_exp = ref::MaxSumExp,
     .argmax = ref::Argmax,
 };

@@ -44,6 +44,8 @@ const KernelTable kAmxTable = {
     .scale = avx512::ScaleBy,
     .kv_write = avx512::KvWrite,
     .attention = avx512::Attention,
+    .attention_segment = avx512::AttentionSegment,
+    .attention_join = avx512::AttentionJoin,
     .max_sum_exp = avx512::MaxSumExp,
     .argmax = avx512::Argmax,
     .definition = &kRefBf16Table,
@@ -64,6 +66,8 @@ const KernelTable kAmxInt8Table = {
     .scale = avx512::ScaleBy,
     .kv_write = avx512::KvWrite,
     .attention = avx512::Attention,
+    .attention_segment = avx512::AttentionSegment,
+    .attention_join = avx512::AttentionJoin,
     .max_sum_exp = avx512::MaxSumExp,
     .argmax = avx512::Argmax,
 };
