@@ -20,8 +20,9 @@ VECTOR = re.compile(r"^\s+[0-9a-f]+:\s+(?:\{\w+\}\s+)?v[a-z]\w+\s|%[yz]mm\d|%k[0
 # What may only be in these namespaces, beside being vector code at all.
 NARROWER = [
     ("AVX-512", re.compile(r"%zmm\d|%k[0-7]|%[xy]mm(?:1[6-9]|2\d|3[01])"), re.compile(r"::(avx512|vnni|amx)::")),
-    ("VNNI", re.compile(r"\svpdp[bw]"), re.compile(r"::(vnni|amx)::")),
-    ("bf16", re.compile(r"\svcvtne2?ps2bf16|\svdpbf16ps"), re.compile(r"::amx::")),
+    ("VNNI", re.compile(r"\svpdp[bw]"), re.compile(r"::(vnni|amx)::|roofline::avx512::")),
+    ("bf16", re.compile(r"\svcvtne2?ps2bf16|\svdpbf16ps"),
+     re.compile(r"::amx::|roofline::avx512::")),
     ("tile", re.compile(r"%tmm\d|\s(?:ld|st)tilecfg|\stilerelease"), re.compile(r"::amx::")),
 ]
 

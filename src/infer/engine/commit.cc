@@ -14,7 +14,10 @@ void Loop::Commit() {
     sequence->rows = 0;
     KeepFullBlocks(*sequence);
   }
-  for (Sequence* sequence : batch_.sampled()) CommitTokens(*sequence);
+  for (Sequence* sequence : batch_.sampled()) {
+    CommitTokens(*sequence);
+    KeepFullBlocks(*sequence);  // those that the right guesses filled
+  }
   RetireFinished();
 }
 

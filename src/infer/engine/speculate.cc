@@ -10,7 +10,7 @@ namespace pelton::engine {
 void Loop::PlanDrafts() {
   if (limits_.draft_rows == 0) return;
   int planned_rows = 0;
-  int free_blocks = pool_.free();
+  int free_blocks = cache_.available();
   for (const Plan::Work& work : plan_.work) {
     planned_rows += work.rows;
     free_blocks -= work.new_blocks;
@@ -95,7 +95,7 @@ void Loop::CommitTokens(Sequence& sequence) {
   const auto kept =
       static_cast<size_t>((sequence.computed + block_tokens - 1) / block_tokens);
   if (kept >= sequence.blocks.size()) return;
-  pool_.Release(std::span(sequence.blocks).subspan(kept));
+  cache_.Release(std::span(sequence.blocks).subspan(kept));
   sequence.blocks.resize(kept);
 }
 

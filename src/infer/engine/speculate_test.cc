@@ -83,7 +83,7 @@ struct Fixture {
     do Turn();
     while (++turns < most && inbox.alive() > 0);
     EXPECT_EQ(inbox.alive(), 0);
-    EXPECT_EQ(loop.pool().free(), loop.pool().total());
+    EXPECT_EQ(loop.cache().available(), loop.cache().pool().total());
     return turns;
   }
 
@@ -259,7 +259,7 @@ TEST(Speculation, PausesCancelsAndPreemptionsInTheMiddle) {
     f.inbox.Resume(2 + static_cast<RequestId>(turn % 5));
   }
   ASSERT_EQ(f.inbox.alive(), 0);
-  EXPECT_EQ(f.loop.pool().free(), f.loop.pool().total());
+  EXPECT_EQ(f.loop.cache().available(), f.loop.cache().pool().total());
   EXPECT_GT(f.loop.Stats().preemptions, 0u);
   EXPECT_GT(f.loop.Stats().accepted_draft_tokens, 0u);
   EXPECT_EQ(sinks[0]->finish(), FinishReason::kCancelled);

@@ -49,10 +49,6 @@ PELTON_VEC __m256i PackEight(F v) {  // 16 bf16
   return _mm256_permute4x64_epi64(_mm256_packus_epi32(RoundedBf16(v.a), RoundedBf16(v.b)), 0xd8);
 }
 PELTON_VEC I PackBf16(F low, F high) { return {PackEight(low), PackEight(high)}; }
-PELTON_VEC void StoreI(std::byte* p, I v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.a);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), v.b);
-}
 PELTON_VEC I InterleaveHalves(I v) {
   const __m256i low = _mm256_unpacklo_epi16(v.a, v.b);
   const __m256i high = _mm256_unpackhi_epi16(v.a, v.b);

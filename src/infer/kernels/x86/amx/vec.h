@@ -40,7 +40,6 @@ PELTON_VEC I ShiftLeft8(I v) { return _mm512_slli_epi32(v, 8); }
 PELTON_VEC I AddI(I a, I b) { return _mm512_add_epi32(a, b); }
 // 32 bf16, nearest even: the lanes of `low`, then those of `high`.
 PELTON_VEC I PackBf16(F low, F high) { return (I)_mm512_cvtne2ps_pbh(high, low); }
-PELTON_VEC void StoreI(std::byte* p, I v) { _mm512_storeu_si512(p, v); }
 // [a0 … a15 b0 … b15] of 16 bits → [a0 b0 a1 b1 … a15 b15].
 PELTON_VEC I InterleaveHalves(I v) {
   const I index = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8,
