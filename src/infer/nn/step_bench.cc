@@ -54,7 +54,7 @@ class Bench {
     for (Linear* linear : all_) {
       const auto rows = kernels::testing::RandomRows(tensor::DType::kQ4_1, linear->outputs(),
                                                      linear->inputs(), 1);
-      linear->Pack(rows.data(), arena_.Take(linear->PackedBytes()), team_, {});
+      linear->Pack(tensor::DType::kQ4_1, rows.data(), arena_.Take(linear->PackedBytes()), team_, {});
     }
     activations_ = std::move(*Activations::Create(table, rows_max, shape_.hidden));
     const size_t size = static_cast<size_t>(rows_max) * static_cast<size_t>(shape_.hidden);
