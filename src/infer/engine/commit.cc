@@ -9,15 +9,12 @@ namespace pelton::engine {
 
 void Loop::Commit() {
   for (Sequence* sequence : batch_.members()) {
-    counts_.computed_tokens += static_cast<uint64_t>(sequence->rows);
+    counts_.computed_tokens += static_cast<uint64_t>(sequence->rows + sequence->draft_rows);
     sequence->computed += sequence->rows;
     sequence->rows = 0;
-    KeepFullBlocks(*sequence);
   }
-  for (Sequence* sequence : batch_.sampled()) {
-    CommitTokens(*sequence);
-    KeepFullBlocks(*sequence);  // those that the right guesses filled
-  }
+  for (Sequence* sequence : batch_.sampled()) CommitTokens(*sequence);
+  for (Sequence* sequence : batch_.members()) KeepFullBlocks(*sequence);
   RetireFinished();
 }
 

@@ -79,6 +79,7 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void KeepFullBlocks(Sequence& sequence);
   bool Reserve(Sequence& sequence, int new_blocks);
   void PlanDrafts();
+  int FoundUnheld(const Sequence& sequence) const;
   DraftOffer OfferOf(const Plan::Work& work);
   void DrawTokens(size_t i);  // of batch_.sampled()[i]
   void CommitTokens(Sequence& sequence);

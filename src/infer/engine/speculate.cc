@@ -13,7 +13,7 @@ void Loop::PlanDrafts() {
   int free_blocks = cache_.available();
   for (const Plan::Work& work : plan_.work) {
     planned_rows += work.rows;
-    free_blocks -= work.new_blocks;
+    free_blocks -= work.new_blocks + FoundUnheld(*ranked_[static_cast<size_t>(work.sequence)]);
   }
   const int rows_max = std::min(limits_.draft_rows, limits_.step_tokens);
   if (planned_rows >= rows_max) return;
@@ -31,6 +31,14 @@ void Loop::PlanDrafts() {
     work.draft_rows = draft_rows_[i];
     work.new_blocks += DraftBlocks(work.draft_rows, offers_[i].room, limits_.block_tokens);
   }
+}
+
+// Blocks that the cache has of a sequence about to be admitted and that count as available still.
+int Loop::FoundUnheld(const Sequence& sequence) const {
+  if (sequence.running) return 0;
+  return static_cast<int>(
+      std::count_if(sequence.found.begin(), sequence.found.end(),
+                    [&](kv::BlockId block) { return cache_.pool().references(block) == 0; }));
 }
 
 // Nothing for prompts. A draft never reaches beyond the request's last token.

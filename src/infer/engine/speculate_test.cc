@@ -229,12 +229,12 @@ TEST(Speculation, DraftsTakeNoBlockThatAnotherNeeds) {
   FakeModelOptions options = Repeating(0);
   for (const bool speculation : {false, true}) {
     Fixture f(speculation ? kLimits : Without(kLimits), options, 4);
-    std::vector<TokenId> prompt(20, 7);
-    const auto a = f.Greedy(prompt, 12);
-    const auto b = f.Greedy(prompt, 28);
+    const std::vector<TokenId> one(20, 7), other(20, 8);
+    const auto a = f.Greedy(one, 12);
+    const auto b = f.Greedy(other, 28);
     f.TurnsUntilDone();
-    EXPECT_EQ(a->ids(), f.model.Expected(prompt, 12));
-    EXPECT_EQ(b->ids(), f.model.Expected(prompt, 28));
+    EXPECT_EQ(a->ids(), f.model.Expected(one, 12));
+    EXPECT_EQ(b->ids(), f.model.Expected(other, 28));
     EXPECT_EQ(f.loop.Stats().preemptions, 0u);
     EXPECT_EQ(f.loop.Stats().accepted_draft_tokens > 0, speculation);
   }
