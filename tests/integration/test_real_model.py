@@ -86,3 +86,29 @@ def test_tokens_come_back_as_the_text_they_were(server):
     special = request(server, "POST", "/tokenize", {"content": "<|im_end|>", "parse_special": True})
     plain = request(server, "POST", "/tokenize", {"content": "<|im_end|>"})
     assert len(special.json()["tokens"]) == 1 < len(plain.json()["tokens"])
+
+
+def test_speculation_saves_steps_and_changes_no_character(server):
+    repeating = "def f(a, b, c):\n    return a + b + c\n\n" * 3
+    bodies = [{"prompt": repeating, "max_tokens": 60, "temperature": 0, "ignore_eos": True},
+              {"prompt": repeating, "max_tokens": 40, "temperature": 0.7, "seed": 5, "logprobs": 3,
+               "frequency_penalty": 0.2, "stop": ["c)c"]}]
+
+    def answers(of):
+        return [request(of, "POST", COMPLETIONS, body, timeout=300).json()["choices"] for body in bodies]
+
+    assert wait_for(lambda: nothing_runs(server), 60)
+    names = ["pelton_drafts_total", "pelton_draft_tokens_total", "pelton_accepted_draft_tokens_total"]
+    before = [metric(server, name) for name in names]
+    steps = metric(server, "pelton_steps_total")
+    with_guesses = answers(server)
+    assert wait_for(lambda: nothing_runs(server), 60)
+    steps = metric(server, "pelton_steps_total") - steps
+    drafts, drafted, accepted = [metric(server, n) - b for n, b in zip(names, before)]
+    assert 0 < drafts <= drafted and 0 < accepted <= drafted
+    assert steps < 100 - accepted / 2  # 100 tokens; a guess that is right saves a step
+    for name, alias in zip(names, ("drafts", "draft_tokens", "accepted_tokens")):
+        assert metric(server, f"vllm:spec_decode_num_{alias}_total") == metric(server, name)
+    with Server(f"smollm2={MODEL}", "--ctx", "2048", "--speculation", "off", ready_s=120) as off:
+        assert answers(off) == with_guesses
+        assert all(metric(off, name) == 0 for name in names)
