@@ -73,8 +73,8 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void ReleaseBlocks(Sequence& sequence);
   void GiveUpBlocks(Sequence& sequence);
   // prefix.cc
-  void FindPrefixes(int64_t now_ns);
-  bool AnotherComputesNext(size_t rank, int64_t now_ns) const;
+  void FindPrefixes();
+  bool AnotherComputesNext(size_t rank) const;
   void TakeFound(Sequence& sequence);
   void KeepFullBlocks(Sequence& sequence);
   bool Reserve(Sequence& sequence, int new_blocks);

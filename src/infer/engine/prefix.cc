@@ -16,7 +16,7 @@ constexpr int kProbesATurn = 4096;
 }  // namespace
 
 // The last token is always computed: its logits are what the request is about.
-void Loop::FindPrefixes(int64_t now_ns) {
+void Loop::FindPrefixes() {
   if (!cache_.on()) return;
   int probes = 0;
   for (size_t rank = 0; rank < ranked_.size(); ++rank) {
@@ -28,14 +28,14 @@ void Loop::FindPrefixes(int64_t now_ns) {
     sequence.found_at = cache_.evictions();
     const int blocks_max = (sequence.known() - 1) / limits_.block_tokens;
     probes += 1 + cache_.Find(sequence.chain, sequence.tokens, blocks_max, &sequence.found);
-    sequence.waits = AnotherComputesNext(rank, now_ns);
+    sequence.waits = AnotherComputesNext(rank);
   }
 }
 
 // Whether a sequence of higher rank is about to compute the block that this one needs next: then the
 // two share it instead of computing it side by side. Whoever is waited for ranks above and is not
 // paused, so that it progresses; when it goes, nobody is waited for.
-bool Loop::AnotherComputesNext(size_t rank, int64_t now_ns) const {
+bool Loop::AnotherComputesNext(size_t rank) const {
   Sequence& sequence = *ranked_[rank];
   const auto next = static_cast<int>(sequence.found.size());
   const int begin = next * limits_.block_tokens;
@@ -44,8 +44,6 @@ bool Loop::AnotherComputesNext(size_t rank, int64_t now_ns) const {
   for (size_t i = 0; i < rank; ++i) {
     Sequence& other = *ranked_[i];
     if (other.paused || other.finish || other.computed >= end || other.known() < end) continue;
-    const int64_t deadline_ns = other.request.deadline_ns;
-    if (!other.started && deadline_ns != 0 && now_ns >= deadline_ns) continue;  // expires in this turn
     if (other.running && other.known() - other.computed == 1) continue;  // it writes, this one reads
     if (!std::equal(other.tokens.begin() + begin, other.tokens.begin() + end,
                     sequence.tokens.begin() + begin)) {
