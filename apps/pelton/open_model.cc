@@ -11,6 +11,7 @@
 #include "paths.h"
 #if PELTON_WITH_ENGINE
 #include "choose_kernels.h"
+#include "kv/disk_cache.h"
 #endif
 
 namespace pelton::app {
@@ -82,12 +83,22 @@ Result<std::unique_ptr<backend::Backend>> ModelOpener::Open(
     }
   }
   EngineSettings settings = settings_;
+  settings.engine.prefix_disk = prefix_disk_;
   settings.packed_cache = PackedCacheDir(settings.packed_cache);
   settings.engine.memory = {.budget = budget_.get(), .owner = place.name, .others = place.others,
                             .others_bytes = place.others_bytes};
   if (!progress) progress = LoggedProgress(*path);
   return backend::LoadNative(*path, settings, {shared_->team, shared_->table},
                              std::move(progress));
+}
+
+Status ModelOpener::UsePrefixDisk(kv::DiskCache* disk) {
+  prefix_disk_ = disk;
+  if (disk == nullptr) return OkStatus();
+  auto hold = budget_->Take("prefix-cache/disk", disk->memory_bytes_max());
+  RETURN_IF_ERROR(hold.status());
+  prefix_disk_hold_ = *std::move(hold);
+  return OkStatus();
 }
 
 void ModelOpener::ApplyLocked() {

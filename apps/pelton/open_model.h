@@ -15,6 +15,10 @@
 #include "backend/native/native_backend.h"
 #endif
 
+namespace pelton::kv {
+class DiskCache;
+}
+
 namespace pelton::app {
 
 // What can be set about engines; without the engine there is nothing to set.
@@ -49,6 +53,9 @@ class ModelOpener {
   // first Open, which does it with 0 otherwise.
   Status SetMemory(uint64_t wanted_bytes);
   const MemoryBudget* memory() const { return budget_.get(); }
+  // Between SetMemory and the first Open. Outlives all that is opened; null: in memory only. Takes its
+  // copies' memory out of the budget.
+  Status UsePrefixDisk(kv::DiskCache* disk);
 
   // `word`: a path, the name of a pulled model, or sim:?…
   Result<std::unique_ptr<backend::Backend>> Open(
@@ -65,6 +72,8 @@ class ModelOpener {
   mutable std::mutex mutex_;
   CpuBudget cpu_;                   // guarded by mutex_
   std::unique_ptr<Shared> shared_;  // guarded by mutex_; constant once set
+  kv::DiskCache* prefix_disk_ = nullptr;     // constant once set
+  MemoryBudget::Hold prefix_disk_hold_;
 };
 
 }  // namespace pelton::app

@@ -24,6 +24,7 @@
 #include "obs/metrics.h"
 #include "open_model.h"
 #include "paths.h"
+#include "prefix_disk.h"
 #include "server/server.h"
 #include "serving/fleet.h"
 #include "serving/service.h"
@@ -38,6 +39,7 @@ constexpr int64_t kCancelWaitNs = 3'000'000'000;  // for cancelled answers to be
 struct ServeOptions {
   std::string config;
   std::string state_dir;
+  DiskSize prefix_disk;
   std::vector<serving::ModelSource> model;
   std::vector<serving::ModelSource> models;
   server::ServerOptions server;
@@ -58,6 +60,10 @@ struct ServeOptions {
              .value_name = "SIZE"});
     v.Field("state-dir", state_dir, {.help = "Folder for all that outlives the process.",
                                      .value_name = "DIR"});
+    v.Field("prefix-cache-disk", prefix_disk,
+            {.help = "Size of the prefix cache on disk, such as 8GiB, or off. Its files hold prompts "
+                     "in readable form. By default at most 4GiB with --state-dir, else off.",
+             .value_name = "SIZE|off"});
     v.Field("config", config, {.help = "Configuration file (YAML).", .value_name = "FILE"});
     v.Group("Server");
     server.Fields(v);
@@ -141,6 +147,9 @@ class Serving {
   const int64_t started_ns_ = NowNs();
   const sigset_t signals_ = HandledSignals();
   obs::Registry registry_;
+#if PELTON_WITH_ENGINE
+  std::unique_ptr<kv::DiskCache> prefix_disk_;  // outlives the engines
+#endif
   ModelOpener opener_;
   CpuWatch cpu_watch_;
   std::unique_ptr<serving::Catalogue> catalogue_;
@@ -161,6 +170,14 @@ Status Serving::Compose() {
     source.path = *std::move(path);
   }
   RETURN_IF_ERROR(opener_.SetMemory(options_.memory.bytes));
+#if PELTON_WITH_ENGINE
+  auto disk = OpenPrefixDisk(options_.prefix_disk, options_.state_dir,
+                             opener_.memory()->free_bytes());
+  if (!disk.ok()) return disk.status();
+  prefix_disk_ = *std::move(disk);
+  RETURN_IF_ERROR(opener_.UsePrefixDisk(prefix_disk_.get()));
+  if (prefix_disk_) AddPrefixDiskMetrics(registry_, *prefix_disk_);
+#endif
   auto catalogue = serving::Catalogue::Make(std::move(sources), options_.catalogue);
   if (!catalogue.ok()) return catalogue.status();
   catalogue_ = *std::move(catalogue);

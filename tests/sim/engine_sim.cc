@@ -64,6 +64,8 @@ int main(int argc, char** argv) {
     sum.refused += outcome.refused;
     sum.hit_tokens += outcome.hit_tokens;
     sum.evictions += outcome.evictions;
+    sum.loaded_blocks += outcome.loaded_blocks;
+    sum.restarts += outcome.restarts;
     sum.drafted += outcome.drafted;
     sum.accepted += outcome.accepted;
   }
@@ -73,8 +75,10 @@ int main(int argc, char** argv) {
     return 1;
   }
   fmt::print("{} worlds held: {} turns, {} requests ({} refused, {} cancelled, {} expired), {} "
-             "preemptions, {} of {} guessed tokens right, {} tokens found, {} blocks evicted\n",
+             "preemptions, {} of {} guessed tokens right, {} tokens found, {} blocks evicted, "
+             "{} read from disk, {} restarts\n",
              seeds, sum.turns, sum.requests, sum.refused, sum.cancelled, sum.expired,
-             sum.preemptions, sum.accepted, sum.drafted, sum.hit_tokens, sum.evictions);
+             sum.preemptions, sum.accepted, sum.drafted, sum.hit_tokens, sum.evictions,
+             sum.loaded_blocks, sum.restarts);
   return 0;
 }

@@ -12,7 +12,7 @@ using engine::FinishReason;
 using engine::Sequence;
 
 const Sequence* World::Alive(RequestId id) const {
-  for (const auto& sequence : loop_.sequences()) {
+  for (const auto& sequence : loop_->sequences()) {
     if (sequence->request.id == id) return sequence.get();
   }
   return nullptr;
@@ -31,7 +31,7 @@ std::vector<World::Before> World::Picture() {
                        .progress = sequence == nullptr ? 0 : sequence->computed,
                        .tokens = sequence == nullptr ? 0 : sequence->known()});
   };
-  for (const auto& sequence : loop_.sequences()) {
+  for (const auto& sequence : loop_->sequences()) {
     add(*Find(sequence->request.id), sequence.get());
   }
   for (const RequestId id : arriving_) add(*Find(id), nullptr);
@@ -45,7 +45,7 @@ std::vector<World::Before> World::Picture() {
 }
 
 void World::CheckBlocks() {
-  for (const auto& sequence : loop_.sequences()) {
+  for (const auto& sequence : loop_->sequences()) {
     const auto& blocks = sequence->blocks;
     const int want = (sequence->computed + kernels::kKvBlockTokens - 1) / kernels::kKvBlockTokens;
     if (static_cast<int>(blocks.size()) != want) {
@@ -67,9 +67,9 @@ void World::CheckBlocks() {
 // Every block is free, idle or held; it has as many references as sequences that hold it; and who
 // shares one is of one tenant and agrees on every token up to its end.
 void World::CheckSharing() {
-  const kv::PrefixCache& cache = loop_.cache();
+  const kv::PrefixCache& cache = loop_->cache();
   std::map<kv::BlockId, std::pair<int, const Sequence*>> held;
-  for (const auto& sequence : loop_.sequences()) {
+  for (const auto& sequence : loop_->sequences()) {
     for (size_t i = 0; i < sequence->blocks.size(); ++i) {
       auto& [holders, first] = held[sequence->blocks[i]];
       const size_t end = (i + 1) * kernels::kKvBlockTokens;
@@ -101,7 +101,7 @@ void World::CheckSharing() {
 void World::CheckPlan() {
   int rows = 0;
   bool drafts = false;
-  for (const engine::Plan::Work& work : loop_.last_plan().work) {
+  for (const engine::Plan::Work& work : loop_->last_plan().work) {
     rows += work.rows + work.draft_rows;
     drafts = drafts || work.draft_rows > 0;
     if (work.draft_rows < 0 || (work.draft_rows > 0 && work.rows != 1)) Fail("a misplaced draft");
@@ -109,19 +109,19 @@ void World::CheckPlan() {
   }
   if (rows > config_.limits.step_tokens) Fail("a step above its token budget");
   if (drafts && rows > config_.limits.draft_rows) Fail("drafts in a step too large for them");
-  if (static_cast<int>(loop_.last_plan().work.size()) > config_.limits.max_running) {
+  if (static_cast<int>(loop_->last_plan().work.size()) > config_.limits.max_running) {
     Fail("more sequences in a step than max_running");
   }
   const int alive_max = config_.limits.max_running + config_.max_waiting;
-  if (inbox_.alive() > alive_max || static_cast<int>(loop_.sequences().size()) > alive_max) {
+  if (inbox_.alive() > alive_max || static_cast<int>(loop_->sequences().size()) > alive_max) {
     Fail("more requests alive than allowed");
   }
-  if (inbox_.alive() != static_cast<int>(loop_.sequences().size())) {
+  if (inbox_.alive() != static_cast<int>(loop_->sequences().size())) {
     Fail("inbox and loop disagree on who is alive");
   }
-  for (size_t i = 1; i < loop_.sequences().size(); ++i) {
-    const Sequence& a = *loop_.sequences()[i - 1];
-    const Sequence& b = *loop_.sequences()[i];
+  for (size_t i = 1; i < loop_->sequences().size(); ++i) {
+    const Sequence& a = *loop_->sequences()[i - 1];
+    const Sequence& b = *loop_->sequences()[i];
     const bool ordered = a.request.priority > b.request.priority ||
                          (a.request.priority == b.request.priority && a.arrival < b.arrival);
     if (!ordered) Fail("sequences are out of order");
@@ -145,14 +145,14 @@ void World::CheckProgress(const std::vector<Before>& before) {
   const Sequence* now = Alive(leader.id);
   if (now == nullptr) return;  // finished
   const bool within_grace = config_.pause_grace_ns > 0 && SomeonePausedHoldsBlocks();
-  if (!runner_leads && within_grace) return;
+  if (!runner_leads && (within_grace || now->load != nullptr)) return;
   if (now->computed <= leader.progress) {
     Fail(fmt::format("request {} is first in rank and does not progress", leader.id));
   }
 }
 
 bool World::SomeonePausedHoldsBlocks() const {
-  return std::any_of(loop_.sequences().begin(), loop_.sequences().end(),
+  return std::any_of(loop_->sequences().begin(), loop_->sequences().end(),
                      [](const auto& sequence) { return sequence->paused && sequence->running; });
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include "sampling/testing/plain_table.h"
@@ -65,6 +67,9 @@ WorldConfig ConfigOf(Random& random) {
   for (uint8_t& byte : c.prefix.key) byte = static_cast<uint8_t>(random.Below(256));
   c.prefix.on = random.Below(8) != 0;
   c.prefix.hooks.hash_bits = random.Below(4) == 0 ? Between(random, 0, 4) : 128;
+  c.disk = c.prefix.on && random.Below(12) == 0;
+  c.disk_blocks_a_turn = random.Uniform() * 4;
+  c.restarts = c.disk ? Between(random, 1, 2) : 0;
   c.pause_grace_ns = random.Below(3) == 0 ? 0 : Between(random, 1, 200'000'000);
   return c;
 }
@@ -72,13 +77,42 @@ WorldConfig ConfigOf(Random& random) {
 World::World(uint64_t seed, bool verbose)
     : seed_(seed), verbose_(verbose), random_(Mix64(seed)), config_(FirstConfig(random_)),
       model_(ModelOptions()), team_({.threads = 1, .pin = false}),
-      inbox_(config_.limits.max_running + config_.max_waiting, clock_),
-      loop_({.model = model_, .tokenizer = tokenizer_, .team = team_, .clock = clock_,
-             .inbox = inbox_},
-            config_.limits, config_.pause_grace_ns,
-            *kv::KvStorage::Create(model_.info().layers, config_.blocks,
-                                   model_.info().kv_block_bytes),
-            config_.prefix) {}
+      inbox_(config_.limits.max_running + config_.max_waiting, clock_) {
+  Start();
+}
+
+World::~World() {
+  loop_.reset();
+  disk_.reset();
+  if (!folder_.empty()) std::filesystem::remove_all(folder_);
+}
+
+void World::Start() {
+  loop_.reset();
+  disk_.reset();
+  engine::PrefixOptions prefix = config_.prefix;
+  if (config_.disk) {
+    if (folder_.empty()) {
+      std::string pattern = (std::filesystem::temp_directory_path() / "pelton-sim-XXXXXX").string();
+      if (mkdtemp(pattern.data()) == nullptr) Fail("no folder for the disk");
+      folder_ = pattern;
+    }
+    auto disk = kv::DiskCache::Open({.folder = folder_ + "/cache",
+                                     .bytes_max = uint64_t{400} * static_cast<uint64_t>(config_.blocks),
+                                     .own_thread = false,
+                                     .staged_bytes_max = 1000,
+                                     .queued_bytes_max = 2000});
+    if (!disk.ok()) Fail(disk.status().message());
+    if (disk.ok()) disk_ = *std::move(disk);
+    prefix.disk = disk_.get();
+  }
+  loop_ = std::make_unique<engine::Loop>(
+      engine::LoopParts{.model = model_, .tokenizer = tokenizer_, .team = team_, .clock = clock_,
+                        .inbox = inbox_},
+      config_.limits, config_.pause_grace_ns,
+      *kv::KvStorage::Create(model_.info().layers, config_.blocks, model_.info().kv_block_bytes),
+      prefix);
+}
 
 Outcome World::Run() {
   Event(fmt::format("world {}: {} blocks, context {}, running {}, waiting {}, step {}, chunk {}, "
@@ -86,7 +120,20 @@ Outcome World::Run() {
                     seed_, config_.blocks, config_.context, config_.limits.max_running,
                     config_.max_waiting, config_.limits.step_tokens, config_.limits.prefill_chunk,
                     config_.limits.draft_rows));
-  while (turn_ < config_.arrival_turns && outcome_.violation.empty()) {
+  RunToEnd();
+  for (int i = 0; i < config_.restarts && outcome_.violation.empty(); ++i) {
+    Event("restart");
+    Start();
+    ++outcome_.restarts;
+    RunToEnd();
+  }
+  outcome_.turns = turn_;
+  return outcome_;
+}
+
+void World::RunToEnd() {
+  const int arrivals_end = turn_ + config_.arrival_turns;
+  while (turn_ < arrivals_end && outcome_.violation.empty()) {
     RandomEvents();
     Turn();
   }
@@ -94,8 +141,8 @@ Outcome World::Run() {
   // of steps that follows from the work left: the first in rank gains a position a step, and every
   // preemption may mean a context computed again. Turns without a step do not count; CheckProgress
   // says when they may be.
-  int64_t steps_allowed = static_cast<int64_t>(loop_.Stats().steps) + 300;
-  const auto preemptions_before = loop_.Stats().preemptions;
+  int64_t steps_allowed = static_cast<int64_t>(loop_->Stats().steps) + 300;
+  const auto preemptions_before = loop_->Stats().preemptions;
   for (Client& client : clients_) {
     if (client.finish) continue;
     if (client.dead && client.cancel_turn < 0) Cancel(client);
@@ -105,7 +152,7 @@ Outcome World::Run() {
   while (inbox_.alive() > 0 && outcome_.violation.empty()) {
     ResumeSome();
     Turn();
-    const engine::EngineStats stats = loop_.Stats();
+    const engine::EngineStats stats = loop_->Stats();
     const auto again = static_cast<int64_t>(stats.preemptions - preemptions_before);
     if (static_cast<int64_t>(stats.steps) > steps_allowed + again * config_.context ||
         turn_ > last_turn) {
@@ -113,27 +160,31 @@ Outcome World::Run() {
     }
   }
   if (outcome_.violation.empty()) {
-    if (loop_.cache().available() != config_.blocks) Fail("blocks are leaked at the end");
+    if (loop_->cache().available() != config_.blocks) Fail("blocks are leaked at the end");
     for (const Client& client : clients_) {
       if (!client.finish) Fail(fmt::format("request {} never heard its finish", client.id));
     }
   }
-  outcome_.turns = turn_;
-  outcome_.preemptions = loop_.Stats().preemptions;
-  outcome_.drafted = loop_.Stats().draft_tokens;
-  outcome_.accepted = loop_.Stats().accepted_draft_tokens;
+  outcome_.preemptions += loop_->Stats().preemptions;
   outcome_.refused = inbox_.refused();
-  outcome_.hit_tokens = loop_.Stats().prefix_hit_tokens;
-  outcome_.evictions = loop_.Stats().prefix_evictions;
-  return outcome_;
+  outcome_.drafted += loop_->Stats().draft_tokens;
+  outcome_.accepted += loop_->Stats().accepted_draft_tokens;
+  outcome_.hit_tokens += loop_->Stats().prefix_hit_tokens;
+  outcome_.evictions += loop_->Stats().prefix_evictions;
+  outcome_.loaded_blocks += loop_->Stats().prefix_loaded_blocks;
 }
 
 void World::Turn() {
   ++turn_;
   clock_.AdvanceNs(Between(random_, 0, 5'000'000));
   const auto before = Picture();
-  loop_.Turn(0);
+  loop_->Turn(0);
   arriving_.clear();
+  if (disk_ != nullptr) {
+    double blocks = config_.disk_blocks_a_turn * 2 * random_.Uniform();
+    for (; blocks > random_.Uniform() && disk_->Work(); blocks -= 1.) {
+    }
+  }
   for (Client& client : clients_) client.resume_sent = false;
   CheckBlocks();
   CheckPlan();

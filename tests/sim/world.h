@@ -31,6 +31,9 @@ struct WorldConfig {
   double resume_chance = 0;    // of each paused reader, a turn
   double repeat_chance = 0;    // that a prompt begins as an earlier one
   engine::PrefixOptions prefix;
+  bool disk = false;           // the prefix cache has one
+  double disk_blocks_a_turn = 0;  // mean of what it reads and writes
+  int restarts = 0;            // of the process, each with arrivals of its own
   int64_t pause_grace_ns = 0;
 };
 WorldConfig ConfigOf(Random& random);
@@ -63,13 +66,14 @@ struct Outcome {
   int turns = 0;
   uint64_t digest = 0;    // of all events, in order
   uint64_t requests = 0, preemptions = 0, cancelled = 0, expired = 0, refused = 0,
-           hit_tokens = 0, evictions = 0;
+           hit_tokens = 0, evictions = 0, loaded_blocks = 0, restarts = 0;
   uint64_t drafted = 0, accepted = 0;  // tokens
 };
 
 class World {
  public:
   World(uint64_t seed, bool verbose);
+  ~World();
   Outcome Run();
 
   // What a client hears; called by its sink.
@@ -88,6 +92,8 @@ class World {
     int tokens = 0;
   };
 
+  void Start();     // a process: disk and loop
+  void RunToEnd();  // arrivals, then until all is quiet
   void Turn();
   void RandomEvents();
   void Arrive();
@@ -118,7 +124,9 @@ class World {
   engine::testing::FakeTokenizer tokenizer_;
   nn::Team team_;
   engine::Inbox inbox_;
-  engine::Loop loop_;
+  std::string folder_;  // of the disk, empty: none
+  std::unique_ptr<kv::DiskCache> disk_;
+  std::unique_ptr<engine::Loop> loop_;
   std::deque<Client> clients_;  // index = id - 1; references stay valid
   std::vector<RequestId> arriving_;  // in the inbox
   int turn_ = 0;

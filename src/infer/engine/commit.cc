@@ -58,6 +58,7 @@ void Loop::RetireFinished() {
   for (auto& sequence : ranked_) {
     if (!sequence->finish) continue;
     ReleaseBlocks(*sequence);
+    EndLoad(*sequence);
     by_id_.erase(sequence->request.id);
     parts_.inbox.Forget(sequence->request.id);
     ++(*sequence->finish == FinishReason::kCancelled ? counts_.requests_cancelled

@@ -124,6 +124,21 @@ struct Holds {
   MemoryBudget::Hold step, kv;
 };
 
+// Blocks on disk are for this very model and these kernels.
+PrefixOptions PrefixOf(const EngineOptions& options, const kernels::KernelTable& table,
+                       const models::ModelInfo& info) {
+  PrefixOptions prefix;
+  prefix.on = options.prefix_cache;
+  prefix.hooks = options.prefix_test_hooks;
+  prefix.disk = options.prefix_disk;
+  if (prefix.disk != nullptr) {
+    prefix.scope = fmt::format("{}|{}|{}|{}|{}|{}|{}", options.prefix_scope, prefix.disk->build(),
+                               table.name, kernels::kKvLayoutVersion, info.layers,
+                               info.kv_block_bytes, kernels::kKvBlockTokens);
+  }
+  return prefix;
+}
+
 class EngineImpl final : public Engine {
  public:
   EngineImpl(std::shared_ptr<models::Model> model, std::shared_ptr<const text::Tokenizer> tokenizer,
@@ -147,7 +162,7 @@ class EngineImpl final : public Engine {
                .block_tokens = kernels::kKvBlockTokens,
                .draft_rows = options.speculation == "off" ? 0 : kDraftRowsMax},
               kPauseGraceNs, std::move(storage),
-              {.on = options.prefix_cache, .hooks = options.prefix_test_hooks}),
+              PrefixOf(options, table, model_->info())),
         thread_(StartThread("engine", [this](std::stop_token stop) { Run(std::move(stop)); })) {}
 
   ~EngineImpl() override {

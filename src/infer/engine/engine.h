@@ -18,6 +18,10 @@
 #include "sampling/sampling.h"
 #include "text/tokenizer.h"
 
+namespace pelton::kv {
+class DiskCache;
+}
+
 namespace pelton::engine {
 
 using RequestId = uint64_t;
@@ -83,6 +87,8 @@ struct EngineOptions {
   int prefill_chunk = 256;       // most prompt tokens of one sequence in a step
   bool batch_invariant = true;
   bool prefix_cache = true;      // equal beginnings of one tenant's texts are computed once
+  kv::DiskCache* prefix_disk = nullptr;  // outlives the engine; null: in memory only
+  std::string prefix_scope = {};         // the model's fingerprint
   kv::PrefixTestHooks prefix_test_hooks = {};  // no option sets these
   std::string speculation = "auto";  // or "off"
   MemoryShare memory = {};       // KV cache and logits are taken from it
@@ -96,6 +102,7 @@ struct EngineStats {
   int prefix_idle_blocks = 0;    // kept for whoever comes; not counted as used
   uint64_t prefix_queried_tokens = 0, prefix_hit_tokens = 0;  // of sequences admitted the first time
   uint64_t prefix_evictions = 0;                              // blocks
+  uint64_t prefix_loaded_blocks = 0;                          // from the disk
   uint64_t prefix_table_bytes = 0;                            // memory of the cache's own tables
   // Speculation: steps of a sequence with a draft, tokens of these drafts, of those the right ones.
   uint64_t drafts = 0, draft_tokens = 0, accepted_draft_tokens = 0;

@@ -24,7 +24,9 @@ Loop::Loop(const LoopParts& parts, const SchedulerLimits& limits, int64_t pause_
            kv::KvStorage storage, const PrefixOptions& prefix)
     : parts_(parts), limits_(limits), pause_grace_ns_(pause_grace_ns), storage_(std::move(storage)),
       cache_(storage_.blocks(), limits.block_tokens, prefix.on,
-             kv::PrefixHasher(prefix.key, "", prefix.hooks)),
+             kv::PrefixHasher(prefix.disk != nullptr ? prefix.disk->key() : prefix.key, prefix.scope,
+                              prefix.hooks)),
+      disk_(prefix.on ? prefix.disk : nullptr),
       batch_(parts.model.info().vocab_size) {
   batch_.Clear();
   counts_.prefix_table_bytes = cache_.table_bytes();
@@ -97,7 +99,7 @@ void Loop::MakeStepPlan() {
             .now_ns = now_ns,
             .limits = limits_},
            &plan_);
-  idle_ = plan_.work.empty();
+  idle_ = plan_.work.empty() && !loads_left_;
   for (const int i : plan_.preempted) {
     Sequence& sequence = *ranked_[static_cast<size_t>(i)];
     GiveUpBlocks(sequence);
@@ -122,6 +124,7 @@ void Loop::GiveUpBlocks(Sequence& sequence) {
   ReleaseBlocks(sequence);
   sequence.computed = 0;
   sequence.running = false;
+  sequence.load_tried = false;
 }
 
 bool Loop::Reserve(Sequence& sequence, int new_blocks) {

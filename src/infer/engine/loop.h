@@ -35,6 +35,8 @@ struct PrefixOptions {
   bool on = true;
   kv::ServerKey key = kv::RandomServerKey();
   kv::PrefixTestHooks hooks = {};
+  kv::DiskCache* disk = nullptr;  // outlives the loop; its key is used then
+  std::string scope = {};         // on disk: what keys and values depend on beside the tokens
 };
 
 class Loop {  // owned by the engine thread; Stats is thread-safe
@@ -43,6 +45,8 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   // ones may take its KV blocks.
   Loop(const LoopParts& parts, const SchedulerLimits& limits, int64_t pause_grace_ns,
        kv::KvStorage storage, const PrefixOptions& prefix = {});
+
+  ~Loop();
 
   // One pass. Waits up to `idle_wait_ns` for mail when the last pass found nothing to step.
   void Turn(int64_t idle_wait_ns);
@@ -74,9 +78,18 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void GiveUpBlocks(Sequence& sequence);
   // prefix.cc
   void FindPrefixes();
+  int FindPrefix(Sequence& sequence);  // the number of look-ups
   bool AnotherComputesNext(size_t rank) const;
   void TakeFound(Sequence& sequence);
   void KeepFullBlocks(Sequence& sequence);
+  // prefix_disk.cc
+  void TakeLoads();
+  bool LoadsFromDisk(Sequence& sequence);
+  void StartLoad(Sequence& sequence);
+  void TakeLoaded(Sequence& sequence);
+  void EndLoad(Sequence& sequence);
+  void SaveBlock(Sequence& sequence, int index);
+  void SaveFound(Sequence& sequence);
   bool Reserve(Sequence& sequence, int new_blocks);
   void PlanDrafts();
   int FoundUnheld(const Sequence& sequence) const;
@@ -94,12 +107,15 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   const int64_t pause_grace_ns_;
   kv::KvStorage storage_;
   kv::PrefixCache cache_;
+  kv::DiskCache* const disk_;
 
   std::vector<std::unique_ptr<Sequence>> ranked_;  // alive, in rank order
   std::unordered_map<RequestId, Sequence*> by_id_;
   std::vector<std::unique_ptr<Sequence>> finished_;  // to be told in this turn
   uint64_t arrivals_ = 0;
   bool idle_ = true;
+  size_t load_bytes_left_ = 0, save_bytes_left_ = 0;  // of this turn
+  bool loads_left_ = false;  // blocks may be ready that this turn had no room for
 
   // Of this turn; kept so that a turn does not allocate.
   Inbox::Mail mail_;

@@ -15,20 +15,27 @@ constexpr int kProbesATurn = 4096;
 
 }  // namespace
 
-// The last token is always computed: its logits are what the request is about.
+// Brings `found` up to date; valid until the next eviction. The last token is always computed: its
+// logits are what the request is about.
+int Loop::FindPrefix(Sequence& sequence) {
+  if (sequence.found_at != cache_.evictions()) sequence.found.clear();
+  sequence.found_at = cache_.evictions();
+  const int blocks_max = (sequence.known() - 1) / limits_.block_tokens;
+  return cache_.Find(sequence.chain, sequence.tokens, blocks_max, &sequence.found);
+}
+
+// Of all who wait. Nothing is evicted between here and their admission.
 void Loop::FindPrefixes() {
   if (!cache_.on()) return;
+  TakeLoads();  // first: it may evict what others would have found
   int probes = 0;
   for (size_t rank = 0; rank < ranked_.size(); ++rank) {
     Sequence& sequence = *ranked_[rank];
     if (sequence.running) continue;
     sequence.waits = probes >= kProbesATurn;
     if (sequence.waits) continue;
-    if (sequence.found_at != cache_.evictions()) sequence.found.clear();
-    sequence.found_at = cache_.evictions();
-    const int blocks_max = (sequence.known() - 1) / limits_.block_tokens;
-    probes += 1 + cache_.Find(sequence.chain, sequence.tokens, blocks_max, &sequence.found);
-    sequence.waits = AnotherComputesNext(rank);
+    probes += 1 + FindPrefix(sequence);
+    sequence.waits = AnotherComputesNext(rank) || LoadsFromDisk(sequence);
   }
 }
 
@@ -70,6 +77,7 @@ void Loop::TakeFound(Sequence& sequence) {
   sequence.kept = static_cast<int>(sequence.found.size());
   sequence.computed = sequence.kept * limits_.block_tokens;
   sequence.found.clear();
+  SaveFound(sequence);
 }
 
 void Loop::KeepFullBlocks(Sequence& sequence) {
@@ -79,6 +87,8 @@ void Loop::KeepFullBlocks(Sequence& sequence) {
     const kv::BlockId parent = index == 0 ? kv::kNoBlock : sequence.blocks[index - 1];
     sequence.blocks[index] = cache_.Keep(sequence.chain, sequence.tokens, sequence.kept, parent,
                                          sequence.blocks[index]);
+    const bool of_prompt = (sequence.kept + 1) * limits_.block_tokens <= sequence.prompt_tokens;
+    if (disk_ != nullptr && of_prompt) SaveBlock(sequence, sequence.kept);
   }
 }
 

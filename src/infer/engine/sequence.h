@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/output_text.h"
 #include "kv/block_pool.h"
+#include "kv/disk_cache.h"
 #include "kv/prefix_hash.h"
 #include "sampling/sampling.h"
 
@@ -53,6 +54,10 @@ struct Sequence {
   std::vector<kv::BlockId> found;     // waiting: first blocks that the cache has; nothing holds them
   uint64_t found_at = 0;              // the cache's count of evictions then
   bool waits = false;                 // waiting: for another one to compute its next block
+  std::shared_ptr<kv::DiskRead> load;  // waiting: blocks on their way from the disk
+  int load_next = 0;                  // number of the next of them
+  int64_t load_since_ns = 0;          // of the last one
+  bool load_tried = false;            // since it last began to wait
   int cached_tokens = 0;              // of the prompt, not computed when it was first admitted
   bool running = false;
   bool started = false;

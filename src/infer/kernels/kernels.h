@@ -32,6 +32,9 @@ inline constexpr int kPanelCols = 16;      // outputs of one weight panel
 inline constexpr int kActivationGroup = 32;
 inline constexpr int kKvBlockTokens = 16;  // positions of one KV block
 inline constexpr int kAttentionSegment = 512;  // positions that attention sums on their own
+// Raise it with any change of what any table writes into KV blocks, where or which bits: blocks on disk
+// carry it (docs/formats/prefix-cache.md). A test holds the layout to it.
+inline constexpr int kKvLayoutVersion = 1;
 
 enum class Layout : uint8_t {
   kNone,

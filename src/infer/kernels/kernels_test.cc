@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -278,6 +279,33 @@ TEST(Attention, RefIsSoftmaxOverTheWindow) {
             EXPECT_NEAR(out[(r * heads + h) * head_dim + d], truth, 2e-3);
           }
         }
+      }
+    }
+  }
+}
+
+// Blocks lie on disk in this form: who changes it raises kKvLayoutVersion and this test with it.
+TEST(KvBlocks, HaveTheLayoutOfTheirVersion) {
+  static_assert(kKvLayoutVersion == 1);
+  constexpr int kHeads = 2, kDim = 64, kSlot = 5;
+  std::vector<float> k(kHeads * kDim), v(kHeads * kDim);
+  for (size_t i = 0; i < k.size(); ++i) {
+    k[i] = static_cast<float>(i + 1);
+    v[i] = -static_cast<float>(i + 1);
+  }
+  for (const KernelTable* table : AllTables()) {
+    if (!table->usable(UsableCpuFeatures())) continue;
+    SCOPED_TRACE(std::string(table->name));
+    alignas(64) std::array<uint16_t, kHeads * 2 * kDim * kKvBlockTokens> block{};
+    ASSERT_EQ(KvBlockBytes(kHeads, kDim), sizeof(block));
+    table->kv_write(k.data(), v.data(), kHeads, kDim, kSlot,
+                    reinterpret_cast<std::byte*>(block.data()));
+    for (int h = 0; h < kHeads; ++h) {
+      const uint16_t* keys = block.data() + h * 2 * kDim * kKvBlockTokens;  // [dim][positions]
+      const uint16_t* values = keys + kDim * kKvBlockTokens;                // [positions][dim]
+      for (int d = 0; d < kDim; ++d) {
+        EXPECT_EQ(tensor::F32FromF16(keys[d * kKvBlockTokens + kSlot]), k[h * kDim + d]);
+        EXPECT_EQ(tensor::F32FromF16(values[kSlot * kDim + d]), v[h * kDim + d]);
       }
     }
   }

@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <cstring>
+
+#include "base/assert.h"
 #include "base/checked.h"
 
 namespace pelton::kv {
@@ -31,6 +34,24 @@ Result<KvStorage> KvStorage::Create(int layers, int blocks, size_t block_bytes) 
   storage.block_bytes_ = block_bytes;
   storage.layer_bytes_ = *layer_bytes;
   return storage;
+}
+
+void KvStorage::CopyOut(int block, std::span<std::byte> to) const {
+  CHECK(block >= 0 && block < blocks_ && to.size() == all_layers_block_bytes(), "one whole block");
+  const std::byte* at = buffer_.data() + static_cast<size_t>(block) * block_bytes_;
+  for (int layer = 0; layer < layers_; ++layer) {
+    std::memcpy(to.data() + static_cast<size_t>(layer) * block_bytes_,
+                at + static_cast<size_t>(layer) * layer_bytes_, block_bytes_);
+  }
+}
+
+void KvStorage::CopyIn(int block, std::span<const std::byte> from) {
+  CHECK(block >= 0 && block < blocks_ && from.size() == all_layers_block_bytes(),
+        "one whole block");
+  for (int layer = 0; layer < layers_; ++layer) {
+    std::memcpy(Layer(layer) + static_cast<size_t>(block) * block_bytes_,
+                from.data() + static_cast<size_t>(layer) * block_bytes_, block_bytes_);
+  }
 }
 
 }  // namespace pelton::kv

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <vector>
 
 #include "base/mapped_file.h"
@@ -16,6 +17,10 @@ class KvStorage {
   static Result<KvStorage> Create(int layers, int blocks, size_t block_bytes);
 
   std::byte* Layer(int layer) { return buffer_.data() + static_cast<size_t>(layer) * layer_bytes_; }
+  // One block of all layers, [layer][block_bytes], out of the storage and into it again.
+  size_t all_layers_block_bytes() const { return static_cast<size_t>(layers_) * block_bytes_; }
+  void CopyOut(int block, std::span<std::byte> to) const;
+  void CopyIn(int block, std::span<const std::byte> from);
   int layers() const { return layers_; }
   int blocks() const { return blocks_; }
   size_t block_bytes() const { return block_bytes_; }

@@ -131,4 +131,12 @@ BlockHash PrefixChain::At(const PrefixHasher& hasher, std::span<const int32_t> t
   return hashes_[static_cast<size_t>(index)];
 }
 
+std::span<const BlockHash> PrefixChain::First(const PrefixHasher& hasher,
+                                              std::span<const int32_t> tokens, int count,
+                                              int block_tokens) {
+  if (count < 1) return {};
+  At(hasher, tokens, count - 1, block_tokens);
+  return std::span(hashes_).first(static_cast<size_t>(count));
+}
+
 }  // namespace pelton::kv

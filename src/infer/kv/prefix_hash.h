@@ -34,6 +34,7 @@ class PrefixHasher {  // constant; thread-safe
   // `scope`: what keys and values depend on beside the tokens (model, kernel table, layout).
   PrefixHasher(const ServerKey& key, std::string_view scope, PrefixTestHooks hooks = {});
 
+  const TenantSalt& scope() const { return scope_; }
   TenantSalt SaltOf(std::string_view tenant) const;
   BlockHash Root(const TenantSalt& salt) const;
   BlockHash Next(const BlockHash& parent, std::span<const int32_t> tokens) const;
@@ -55,6 +56,9 @@ class PrefixChain {  // thread-compatible
   // Of block `index`, whose tokens must all be known.
   BlockHash At(const PrefixHasher& hasher, std::span<const int32_t> tokens, int index,
                int block_tokens);
+  // Of the first `count` blocks; valid until the next call.
+  std::span<const BlockHash> First(const PrefixHasher& hasher, std::span<const int32_t> tokens,
+                                   int count, int block_tokens);
 
  private:
   TenantSalt salt_{};

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "backend/native/fingerprint.h"
 #include "backend/native/native_backend.h"
 #include "base/background.h"
 #include "base/log.h"
@@ -72,8 +73,12 @@ Result<std::unique_ptr<Backend>> Load(
                                  runtime.team);
   if (!model.ok()) return model.status().Prefixed(path);
   const models::PackedImage* image = (*model)->packed_image();
+  engine::EngineOptions engine_options = options.engine;
+  if (engine_options.prefix_disk != nullptr) {
+    engine_options.prefix_scope = FingerprintOf(*parts.file);
+  }
   auto engine = engine::Engine::Create(*std::move(model), parts.tokenizer, runtime.team,
-                                       runtime.table, options.engine);
+                                       runtime.table, engine_options);
   if (!engine.ok()) return engine.status().Prefixed(path);
   parts.engine = *std::move(engine);
   if (image != nullptr) parts.packed_writer = WritePacked(*std::move(cache), *image);
