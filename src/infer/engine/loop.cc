@@ -77,7 +77,7 @@ bool Loop::Stalled(const Sequence& sequence, int64_t now_ns) const {
 
 void Loop::MakeStepPlan() {
   const int64_t now_ns = parts_.clock.NowNs();
-  FindPrefixes();
+  FindPrefixes(now_ns);
   views_.clear();
   for (const auto& sequence : ranked_) {
     views_.push_back({.tokens = sequence->known(),

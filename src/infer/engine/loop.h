@@ -77,9 +77,9 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void ReleaseBlocks(Sequence& sequence);
   void GiveUpBlocks(Sequence& sequence);
   // prefix.cc
-  void FindPrefixes();
+  void FindPrefixes(int64_t now_ns);
   int FindPrefix(Sequence& sequence);  // the number of look-ups
-  bool AnotherComputesNext(size_t rank) const;
+  bool AnotherComputesNext(size_t rank, int64_t now_ns) const;
   void TakeFound(Sequence& sequence);
   void KeepFullBlocks(Sequence& sequence);
   // prefix_disk.cc

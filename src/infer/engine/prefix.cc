@@ -25,7 +25,7 @@ int Loop::FindPrefix(Sequence& sequence) {
 }
 
 // Of all who wait. Nothing is evicted between here and their admission.
-void Loop::FindPrefixes() {
+void Loop::FindPrefixes(int64_t now_ns) {
   if (!cache_.on()) return;
   TakeLoads();  // first: it may evict what others would have found
   int probes = 0;
@@ -35,14 +35,15 @@ void Loop::FindPrefixes() {
     sequence.waits = probes >= kProbesATurn;
     if (sequence.waits) continue;
     probes += 1 + FindPrefix(sequence);
-    sequence.waits = AnotherComputesNext(rank) || LoadsFromDisk(sequence);
+    sequence.waits = AnotherComputesNext(rank, now_ns) || LoadsFromDisk(sequence);
   }
 }
 
 // Whether a sequence of higher rank is about to compute the block that this one needs next: then the
 // two share it instead of computing it side by side. Whoever is waited for ranks above and is not
-// paused, so that it progresses; when it goes, nobody is waited for.
-bool Loop::AnotherComputesNext(size_t rank) const {
+// paused, so that it progresses; when it goes, or is about to because its deadline has passed, nobody
+// is waited for.
+bool Loop::AnotherComputesNext(size_t rank, int64_t now_ns) const {
   Sequence& sequence = *ranked_[rank];
   const auto next = static_cast<int>(sequence.found.size());
   const int begin = next * limits_.block_tokens;
@@ -51,6 +52,8 @@ bool Loop::AnotherComputesNext(size_t rank) const {
   for (size_t i = 0; i < rank; ++i) {
     Sequence& other = *ranked_[i];
     if (other.paused || other.finish || other.computed >= end || other.known() < end) continue;
+    const int64_t deadline_ns = other.request.deadline_ns;
+    if (!other.started && deadline_ns != 0 && now_ns >= deadline_ns) continue;
     if (other.running && other.known() - other.computed == 1) continue;  // it writes, this one reads
     if (!std::equal(other.tokens.begin() + begin, other.tokens.begin() + end,
                     sequence.tokens.begin() + begin)) {

@@ -162,6 +162,29 @@ TEST(Prefix, NobodyWaitsForOneThatIsGoneOrPaused) {
   EXPECT_EQ(f.Computed(), 48u + 112 + 2);
 }
 
+TEST(Prefix, NobodyWaitsForOneWhoseDeadlinePassesInTheSameTurn) {
+  Fixture f(64, {}, {.step_tokens = 16, .prefill_chunk = 16, .max_running = 1, .block_tokens = 16});
+  auto running = f.Submit(Prompt(5, 9), 2);
+  EngineRequest late;
+  late.id = ++f.last_id;
+  late.tenant = "a";
+  late.prompt = Prompt(40);
+  late.max_tokens = 2;
+  late.deadline_ns = 2500;
+  auto sink = std::make_shared<RecordingSink>();
+  ASSERT_TRUE(f.inbox.Put(std::make_unique<Sequence>(std::move(late), sink, f.tokenizer,
+                                                     f.model.info().vocab_size,
+                                                     sampling::testing::PlainTable(), 8192,
+                                                     f.clock.NowNs()))
+                  .ok());
+  auto next = f.Submit(Prompt(40), 2);
+  f.Turns(2);
+  EXPECT_EQ(running->finish(), FinishReason::kLength);
+  f.Turns(1);  // at 3000 ns: one expires, the other begins
+  EXPECT_EQ(sink->finish(), FinishReason::kError);
+  EXPECT_EQ(f.loop.sequences().front()->computed, 16);
+}
+
 TEST(Prefix, IdleBlocksGiveWayBeforeAnybodyIsPreempted) {
   Fixture f(8);
   for (int i = 0; i < 6; ++i) f.Run(Prompt(100, i), 2);
