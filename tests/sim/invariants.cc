@@ -35,13 +35,39 @@ std::vector<World::Before> World::Picture() {
     add(*Find(sequence->request.id), sequence.get());
   }
   for (const RequestId id : arriving_) add(*Find(id), nullptr);
-  std::stable_sort(picture.begin(), picture.end(),
-                   [](const Before& a, const Before& b) { return a.priority > b.priority; });
   // Queued work past its deadline goes before anything is planned.
   std::erase_if(picture, [&](const Before& b) {
     return !b.started && b.deadline_ns != 0 && clock_.NowNs() >= b.deadline_ns;
   });
   return picture;
+}
+
+// In the order that the plan was made in.
+void World::PutInRanks(std::vector<Before>* before) const {
+  std::map<RequestId, size_t> rank;
+  for (const RequestId id : loop_->last_ranks()) rank.emplace(id, rank.size());
+  std::sort(before->begin(), before->end(), [&](const Before& a, const Before& b) {
+    return rank.at(a.id) < rank.at(b.id);
+  });
+}
+
+// Each position is charged once, to its own tenant, by weight; and nobody gains on the clock of all
+// by being away.
+void World::CheckTenants() {
+  for (const auto& sequence : loop_->sequences()) {
+    if (sequence->served < sequence->computed || sequence->served > sequence->known()) {
+      Fail(fmt::format("request {} is charged {} positions of {}", sequence->request.id,
+                       sequence->served, sequence->computed));
+    }
+  }
+  const auto& queue = loop_->fair_queue();
+  size_t present = 0;
+  for (const engine::TenantView& tenant : queue.Views()) present += tenant.weight > 0 ? 1 : 0;
+  std::set<int> alive;
+  for (const auto& sequence : loop_->sequences()) alive.insert(sequence->tenant);
+  if (present != alive.size()) Fail("present tenants and tenants with sequences differ");
+  if (queue.remembered() > static_cast<size_t>(config_.tenants)) Fail("too many tenants kept");
+  if (alive.empty() && queue.remembered() != 0) Fail("an empty house remembers tenants");
 }
 
 void World::CheckBlocks() {
@@ -100,12 +126,20 @@ void World::CheckSharing() {
 
 void World::CheckPlan() {
   int rows = 0;
+  int prompt_rows = 0;
   bool drafts = false;
+  bool decodes = false;
   for (const engine::Plan::Work& work : loop_->last_plan().work) {
     rows += work.rows + work.draft_rows;
     drafts = drafts || work.draft_rows > 0;
+    decodes = decodes || work.decodes;
+    if (!work.decodes) prompt_rows += work.rows;
     if (work.draft_rows < 0 || (work.draft_rows > 0 && work.rows != 1)) Fail("a misplaced draft");
     if (work.rows < 1 || work.rows > config_.limits.prefill_chunk) Fail("a chunk out of bounds");
+  }
+  // Beside decoding rows prompts keep the pace.
+  if (decodes && prompt_rows > loop_->Stats().prompt_rows_allowed) {
+    Fail("prompts beyond their pace");
   }
   if (rows > config_.limits.step_tokens) Fail("a step above its token budget");
   if (drafts && rows > config_.limits.draft_rows) Fail("drafts in a step too large for them");
@@ -123,13 +157,15 @@ void World::CheckPlan() {
     const Sequence& a = *loop_->sequences()[i - 1];
     const Sequence& b = *loop_->sequences()[i];
     const bool ordered = a.request.priority > b.request.priority ||
-                         (a.request.priority == b.request.priority && a.arrival < b.arrival);
+                         (a.request.priority == b.request.priority &&
+                          (a.tenant != b.tenant || a.arrival < b.arrival));
     if (!ordered) Fail("sequences are out of order");
   }
 }
 
-// The first unpaused running sequence gains positions in every turn, unless a waiting one of higher
-// priority takes over: then that one does. Only the grace of a paused reader may hold up the queue.
+// The first unpaused running sequence, or one that ranks above it, gains positions in every turn; when
+// a waiting one of higher priority takes over, that one does. Only the grace of a paused reader may
+// hold up the queue.
 void World::CheckProgress(const std::vector<Before>& before) {
   const auto first = [&](bool running) {
     return std::find_if(before.begin(), before.end(), [&](const Before& b) {
@@ -142,11 +178,16 @@ void World::CheckProgress(const std::vector<Before>& before) {
                             (waiter == before.end() || runner->priority >= waiter->priority);
   if (!runner_leads && waiter == before.end()) return;
   const Before& leader = runner_leads ? *runner : *waiter;
-  const Sequence* now = Alive(leader.id);
-  if (now == nullptr) return;  // finished
+  const auto progressed = [&](const Before& b) {
+    const Sequence* now = Alive(b.id);
+    return now == nullptr || now->computed > b.progress;  // or finished
+  };
   const bool within_grace = config_.pause_grace_ns > 0 && SomeonePausedHoldsBlocks();
-  if (!runner_leads && (within_grace || now->load != nullptr)) return;
-  if (now->computed <= leader.progress) {
+  if (!runner_leads && within_grace) return;
+  const Sequence* now = Alive(leader.id);
+  if (!runner_leads && now != nullptr && now->load != nullptr) return;
+  const bool someone = runner_leads && std::any_of(before.begin(), runner, progressed);
+  if (!someone && !progressed(leader)) {
     Fail(fmt::format("request {} is first in rank and does not progress", leader.id));
   }
 }

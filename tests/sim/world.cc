@@ -33,13 +33,17 @@ int Between(Random& random, int low, int high) {
   return low + static_cast<int>(random.Below(static_cast<uint64_t>(high - low + 1)));
 }
 
-engine::testing::FakeModelOptions ModelOptions() {
+// Tenant t has the weight t + 1.
+engine::testing::FakeModelOptions ModelOptions(FakeClock& clock, const WorldConfig& config) {
   engine::testing::FakeModelOptions options;
   options.vocab_size = 24;
   options.spoken_tokens = kSpokenTokens;
   // Texts that repeat themselves for a while, so that guesses are right, then wrong, then right.
   options.memory_tokens = 1;
   options.surprise_every = 12;
+  options.on_forward = [&](const models::BatchView& batch) {
+    clock.AdvanceNs(config.step_ns + config.row_ns * static_cast<int64_t>(batch.tokens.size()));
+  };
   return options;
 }
 
@@ -71,12 +75,16 @@ WorldConfig ConfigOf(Random& random) {
   c.disk_blocks_a_turn = random.Uniform() * 4;
   c.restarts = c.disk ? Between(random, 1, 2) : 0;
   c.pause_grace_ns = random.Below(3) == 0 ? 0 : Between(random, 1, 200'000'000);
+  c.tenants = random.Below(3) == 0 ? 1 : Between(random, 2, 4);
+  c.step_ns = random.Below(3) == 0 ? 0 : Between(random, 1, 30'000'000);
+  c.row_ns = Between(random, 0, 2'000'000);
+  c.tbt_target_ns = random.Below(2) == 0 ? 0 : Between(random, 1, 100'000'000);
   return c;
 }
 
 World::World(uint64_t seed, bool verbose)
     : seed_(seed), verbose_(verbose), random_(Mix64(seed)), config_(FirstConfig(random_)),
-      model_(ModelOptions()), team_({.threads = 1, .pin = false}),
+      model_(ModelOptions(clock_, config_)), team_({.threads = 1, .pin = false}),
       inbox_(config_.limits.max_running + config_.max_waiting, clock_) {
   Start();
 }
@@ -111,7 +119,7 @@ void World::Start() {
                         .inbox = inbox_},
       config_.limits, config_.pause_grace_ns,
       *kv::KvStorage::Create(model_.info().layers, config_.blocks, model_.info().kv_block_bytes),
-      prefix);
+      prefix, config_.tbt_target_ns);
 }
 
 Outcome World::Run() {
@@ -177,8 +185,9 @@ void World::RunToEnd() {
 void World::Turn() {
   ++turn_;
   clock_.AdvanceNs(Between(random_, 0, 5'000'000));
-  const auto before = Picture();
+  auto before = Picture();
   loop_->Turn(0);
+  PutInRanks(&before);
   arriving_.clear();
   if (disk_ != nullptr) {
     double blocks = config_.disk_blocks_a_turn * 2 * random_.Uniform();
@@ -188,6 +197,7 @@ void World::Turn() {
   for (Client& client : clients_) client.resume_sent = false;
   CheckBlocks();
   CheckPlan();
+  CheckTenants();
   CheckProgress(before);
   CheckQueueOrder(before);
   CheckCancelled();
@@ -212,6 +222,10 @@ void World::Arrive() {
   Client& client = clients_.emplace_back();
   client.id = request.id = clients_.size();
   client.priority = request.priority = random_.Below(5) == 0 ? Between(random_, -1, 2) : 0;
+  // The first tenant asks more than all others together.
+  const int tenant = random_.Below(2) == 0 ? 0 : Between(random_, 0, config_.tenants - 1);
+  client.tenant = request.tenant = "t" + std::to_string(tenant);
+  request.tenant_weight = tenant + 1;
   if (random_.Below(6) == 0) {
     client.deadline_ns = request.deadline_ns = clock_.NowNs() + Between(random_, 1, 200'000'000);
   }
@@ -222,8 +236,6 @@ void World::Arrive() {
   for (int i = 0; i < prompt_tokens; ++i) {
     request.prompt.push_back(static_cast<int32_t>(random_.Below(kSpokenTokens)));
   }
-  request.tenant = random_.Below(4) == 0 ? "other" : "";
-  client.tenant = request.tenant;
   if (repeats) {
     // Begins as an earlier one did, or goes on where its answer ended.
     const Client& earlier = clients_[random_.Below(clients_.size() - 1)];
@@ -256,8 +268,9 @@ void World::Arrive() {
       model_.info().vocab_size, sampling::testing::PlainTable(), config_.context, clock_.NowNs());
   const Status status = inbox_.Put(std::move(sequence));
   if (status.ok() == full) Fail(fmt::format("request {}: the bound does not hold", client.id));
-  Event(fmt::format("request {} ({} + {} tokens, priority {}): {}", client.id, prompt_tokens,
-                    client.max_tokens, client.priority, status.ok() ? "accepted" : "refused"));
+  Event(fmt::format("request {} of {} ({} + {} tokens, priority {}): {}", client.id, client.tenant,
+                    prompt_tokens, client.max_tokens, client.priority,
+                    status.ok() ? "accepted" : "refused"));
   ++outcome_.requests;
   if (status.ok()) {
     arriving_.push_back(client.id);

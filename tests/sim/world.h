@@ -35,6 +35,9 @@ struct WorldConfig {
   double disk_blocks_a_turn = 0;  // mean of what it reads and writes
   int restarts = 0;            // of the process, each with arrivals of its own
   int64_t pause_grace_ns = 0;
+  int tenants = 1;
+  int64_t step_ns = 0, row_ns = 0;  // what a step takes, and each row of it
+  int64_t tbt_target_ns = 0;        // 0: automatic
 };
 WorldConfig ConfigOf(Random& random);
 
@@ -105,6 +108,8 @@ class World {
 
   // invariants.cc
   std::vector<Before> Picture();
+  void PutInRanks(std::vector<Before>* before) const;
+  void CheckTenants();
   void CheckBlocks();
   void CheckSharing();
   void CheckPlan();

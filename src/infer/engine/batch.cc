@@ -1,5 +1,6 @@
 #include "engine/batch.h"
 
+#include <algorithm>
 #include <bit>
 
 #include "engine/loop.h"
@@ -13,9 +14,10 @@ void Batch::Clear() {
   members_.clear();
   sampled_.clear();
   first_logits_.clear();
+  shape_ = {};
 }
 
-void Batch::Add(Sequence& sequence) {
+void Batch::Add(Sequence& sequence, bool decodes) {
   const int row_begin = static_cast<int>(tokens_.size());
   const auto first = sequence.tokens.begin() + sequence.computed;
   tokens_.insert(tokens_.end(), first, first + sequence.rows);
@@ -26,6 +28,10 @@ void Batch::Add(Sequence& sequence) {
                    .position = sequence.computed,
                    .block_table = sequence.blocks});
   members_.push_back(&sequence);
+  const int64_t rows = sequence.rows + sequence.draft_rows;
+  (decodes ? shape_.decode_rows : shape_.prompt_rows) += static_cast<int>(rows);
+  (decodes ? shape_.decode_attended : shape_.prompt_attended) +=
+      rows * sequence.computed + rows * (rows + 1) / 2;
   if (sequence.computed + sequence.rows == sequence.known()) {
     sampled_.push_back(&sequence);
     first_logits_.push_back(logit_rows_.size());
@@ -62,12 +68,17 @@ bool Loop::BuildBatch() {
       GiveUpBlocks(sequence);
       continue;
     }
+    if (!sequence.running) {  // what was found in the cache costs nothing
+      sequence.served = std::max(sequence.served, sequence.computed);
+      sequence.served_at_admission = sequence.served;
+    }
     if (!sequence.started) sequence.planned_ns = parts_.clock.NowNs();
     sequence.running = true;
     sequence.started = true;
     sequence.rows = work.rows;
     sequence.draft_rows = work.draft_rows;
-    batch_.Add(sequence);
+    ++(work.decodes ? sequence.usage.decode_steps : sequence.usage.prompt_chunks);
+    batch_.Add(sequence, work.decodes);
   }
   return !batch_.empty();
 }

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/pace.h"
 #include "engine/sequence.h"
 #include "models/model.h"
 
@@ -20,7 +21,7 @@ class Batch {
   void Clear();
   // The next `sequence.rows` rows of a sequence, from its first position without KV, and its draft's
   // behind them. It takes part in sampling when they are its last.
-  void Add(Sequence& sequence);
+  void Add(Sequence& sequence, bool decodes);
 
   bool empty() const { return members_.empty(); }
   models::BatchView View() const {
@@ -29,6 +30,7 @@ class Batch {
   std::span<Sequence* const> members() const { return members_; }
   std::span<Sequence* const> sampled() const { return sampled_; }
   int rows() const { return static_cast<int>(tokens_.size()); }
+  const StepShape& shape() const { return shape_; }
 
   std::span<float> Logits();  // [logit rows, vocab]; grows to the largest batch seen
   // Of sampled()[i] after draft token j - 1 (0: after its last own token); after Logits().
@@ -42,6 +44,7 @@ class Batch {
   std::vector<Sequence*> members_;
   std::vector<Sequence*> sampled_;
   std::vector<size_t> first_logits_;  // of each: its first in logit_rows_
+  StepShape shape_;
   std::unique_ptr<float[]> logits_;
   size_t logits_rows_held_ = 0;
 };

@@ -15,7 +15,18 @@ void Loop::Commit() {
   }
   for (Sequence* sequence : batch_.sampled()) CommitTokens(*sequence);
   for (Sequence* sequence : batch_.members()) KeepFullBlocks(*sequence);
+  for (Sequence* sequence : batch_.members()) ChargeTenant(*sequence);
   RetireFinished();
+}
+
+// What is computed again after a preemption was charged before.
+void Loop::ChargeTenant(Sequence& sequence) {
+  if (sequence.computed <= sequence.served) return;
+  const int prompt = std::clamp(sequence.prompt_tokens - sequence.served, 0,
+                                sequence.computed - sequence.served);
+  const int generated = sequence.computed - sequence.served - prompt;
+  sequence.served = sequence.computed;
+  fair_queue_.Charge(sequence.tenant, prompt + generated_cost_ * generated);
 }
 
 void Loop::CommitToken(Sequence& sequence, sampling::Sample& sample) {
@@ -59,6 +70,7 @@ void Loop::RetireFinished() {
     if (!sequence->finish) continue;
     ReleaseBlocks(*sequence);
     EndLoad(*sequence);
+    fair_queue_.Leave(sequence->tenant);
     by_id_.erase(sequence->request.id);
     parts_.inbox.Forget(sequence->request.id);
     ++(*sequence->finish == FinishReason::kCancelled ? counts_.requests_cancelled

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
+#include <cmath>
 #include <thread>
 #include <utility>
 
@@ -27,6 +28,7 @@ constexpr int kContextMax = 1 << 24;
 constexpr int kRunningMax = 4096;
 constexpr int kWaitingMax = 1 << 20;
 constexpr int kDraftRowsMax = 32;   // rows of a step that has drafts; the drafts withdraw above
+constexpr double kTbtTargetMaxMs = 60'000;
 constexpr size_t kStopsMax = 16;        // stop strings of a request
 constexpr size_t kStopBytesMax = 256;   // of one of them
 
@@ -50,6 +52,11 @@ Result<EngineOptions> Resolve(EngineOptions options, const models::ModelInfo& in
     return InvalidArgument(fmt::format("speculation is {}, but must be auto or off",
                                        options.speculation))
         .WithParam("speculation");
+  }
+  if (!(options.tbt_target_ms >= 0 && options.tbt_target_ms <= kTbtTargetMaxMs)) {
+    return InvalidArgument(fmt::format("tbt_target_ms is {}, but must be 0 to {}",
+                                       options.tbt_target_ms, kTbtTargetMaxMs))
+        .WithParam("tbt_target_ms");
   }
   if (options.context == 1) {
     return InvalidArgument("context is 1, but a prompt and an answer need 2").WithParam("context");
@@ -149,8 +156,9 @@ class EngineImpl final : public Engine {
         tokenizer_(std::move(tokenizer)),
         table_(table),
         context_(options.context),
+        sequences_max_(options.max_running + options.max_waiting),
         vocab_size_(model_->info().vocab_size),
-        inbox_(options.max_running + options.max_waiting, SystemClock()),
+        inbox_(sequences_max_, SystemClock()),
         loop_({.model = *model_,
                .tokenizer = *tokenizer_,
                .team = team,
@@ -162,7 +170,8 @@ class EngineImpl final : public Engine {
                .block_tokens = kernels::kKvBlockTokens,
                .draft_rows = options.speculation == "off" ? 0 : kDraftRowsMax},
               kPauseGraceNs, std::move(storage),
-              PrefixOf(options, table, model_->info())),
+              PrefixOf(options, table, model_->info()),
+              static_cast<int64_t>(options.tbt_target_ms * 1e6)),
         thread_(StartThread("engine", [this](std::stop_token stop) { Run(std::move(stop)); })) {}
 
   ~EngineImpl() override {
@@ -186,6 +195,10 @@ class EngineImpl final : public Engine {
   void CloseIntake() override { inbox_.Close(); }
   EngineStats Stats() const override { return loop_.Stats(); }
   int context() const override { return context_; }
+  int sequences_max() const override { return sequences_max_; }
+  int64_t kv_tokens() const override {
+    return int64_t{loop_.cache().pool().total()} * kernels::kKvBlockTokens;
+  }
   const models::ModelInfo& info() const override { return model_->info(); }
 
  private:
@@ -224,6 +237,9 @@ class EngineImpl final : public Engine {
                                          stop.size(), kStopBytesMax))
           .WithParam("stop");
     }
+    if (!(request.tenant_weight > 0) || !std::isfinite(request.tenant_weight)) {
+      return InvalidArgument("a tenant's weight must be above 0").WithParam("tenant_weight");
+    }
     return sampling::CheckParams(request.sampling, vocab_size_);
   }
 
@@ -232,6 +248,7 @@ class EngineImpl final : public Engine {
   const std::shared_ptr<const text::Tokenizer> tokenizer_;
   const kernels::KernelTable& table_;
   const int context_;
+  const int sequences_max_;
   const int vocab_size_;
   std::atomic<RequestId> next_id_{1};
   Inbox inbox_;

@@ -2,6 +2,7 @@
 // No network, no JSON, no keys in here.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -31,6 +32,7 @@ enum class FinishReason : uint8_t { kStop, kLength, kCancelled, kError };
 struct EngineRequest {
   RequestId id = 0;  // unique for this engine; from NextRequestId()
   std::string tenant;
+  double tenant_weight = 1;  // > 0; part of the machine relative to the other tenants'
   std::vector<text::TokenId> prompt;  // 1 … context - 1 ids, all in the vocabulary
   sampling::SamplingParams sampling;
   int max_tokens = 0;                 // ≥ 1; the engine clamps to what is left of the context
@@ -55,6 +57,14 @@ struct Usage {
   int64_t queue_ns = 0;       // submit → first planned
   int64_t first_token_ns = 0; // submit → first token
   int64_t total_ns = 0;
+  int decode_steps = 0;       // steps with its newest token
+  int prompt_chunks = 0;      // steps with a part of its prompt, those again after a preemption too
+  int preemptions = 0;        // times it had to give its KV blocks back
+  // Waiting, by what for; a preempted sequence waits again.
+  int64_t wait_places_ns = 0;  // a place among max_running
+  int64_t wait_blocks_ns = 0;  // KV blocks
+  int64_t wait_rows_ns = 0;    // rows of a step: others' prompts were before it
+  int64_t wait_reader_ns = 0;  // its own reader was behind
 };
 
 // What a step added to one request. `text` is valid UTF-8 and never contains a stop string or the
@@ -85,6 +95,8 @@ struct EngineOptions {
   int max_waiting = 256;         // requests queued; one more is RESOURCE_EXHAUSTED
   int step_tokens = 512;         // token budget of one step (decode rows first, then prefill)
   int prefill_chunk = 256;       // most prompt tokens of one sequence in a step
+  double tbt_target_ms = 0;      // wanted time between tokens while prompts are computed; 0: twice a
+                                 // step that only decodes, at least 40
   bool batch_invariant = true;
   bool prefix_cache = true;      // equal beginnings of one tenant's texts are computed once
   kv::DiskCache* prefix_disk = nullptr;  // outlives the engine; null: in memory only
@@ -92,6 +104,19 @@ struct EngineOptions {
   kv::PrefixTestHooks prefix_test_hooks = {};  // no option sets these
   std::string speculation = "auto";  // or "off"
   MemoryShare memory = {};       // KV cache and logits are taken from it
+};
+
+// Counts of values by upper bound; the last count is of those beyond.
+template <size_t N>
+struct Counts {
+  std::array<double, N> bounds{};
+  std::array<uint64_t, N + 1> counts{};
+
+  void Add(double value) {
+    size_t i = 0;
+    while (i < N && value > bounds[i]) ++i;
+    ++counts[i];
+  }
 };
 
 struct EngineStats {
@@ -109,6 +134,11 @@ struct EngineStats {
   uint64_t requests_finished = 0, requests_cancelled = 0, requests_refused = 0;
   int64_t last_step_end_ns = 0;  // monotonic; with running > 0 it must advance (liveness)
   int64_t heartbeat_ns = 0;      // the loop's last turn, idle or not
+  uint64_t decode_rows = 0, prompt_rows = 0;  // computed in all steps, again after preemptions too
+  int64_t tbt_target_ns = 0;     // of the last step
+  int prompt_rows_allowed = 0;   // beside decoding rows in the last step
+  Counts<16> step_ms{{1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 300, 500, 1000, 3000}, {}};
+  Counts<11> batch{{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}, {}};  // sequences in a step
 };
 
 class Engine {  // thread-safe
@@ -129,6 +159,8 @@ class Engine {  // thread-safe
   virtual void Resume(RequestId id) = 0;
   virtual EngineStats Stats() const = 0;
   virtual int context() const = 0;         // after defaults
+  virtual int sequences_max() const = 0;   // alive at once
+  virtual int64_t kv_tokens() const = 0;   // positions that the KV cache holds
   virtual const models::ModelInfo& info() const = 0;
   // Refuses new work from now on; running and waiting requests go on.
   virtual void CloseIntake() = 0;

@@ -13,7 +13,9 @@
 #include "engine/batch.h"
 #include "engine/draft_plan.h"
 #include "engine/engine.h"
+#include "engine/fair_queue.h"
 #include "engine/inbox.h"
+#include "engine/pace.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "kv/kv_storage.h"
@@ -43,8 +45,9 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
  public:
   // pause_grace_ns: how long a sequence may be paused, in all since it was admitted, before waiting
   // ones may take its KV blocks.
+  // tbt_target_ns: see Pace.
   Loop(const LoopParts& parts, const SchedulerLimits& limits, int64_t pause_grace_ns,
-       kv::KvStorage storage, const PrefixOptions& prefix = {});
+       kv::KvStorage storage, const PrefixOptions& prefix = {}, int64_t tbt_target_ns = 0);
 
   ~Loop();
 
@@ -59,6 +62,8 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   const kv::PrefixCache& cache() const { return cache_; }
   std::span<const std::unique_ptr<Sequence>> sequences() const { return ranked_; }
   const Plan& last_plan() const { return plan_; }
+  std::span<const RequestId> last_ranks() const { return last_ranks_; }  // that the plan was made of
+  const FairQueue& fair_queue() const { return fair_queue_; }
 
  private:
   // The stages of a turn, in order.
@@ -71,6 +76,9 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   void Publish();
 
   void Insert(std::unique_ptr<Sequence> sequence);
+  void Rank();
+  int PromptRowsAllowed();
+  void CountWaits(int64_t now_ns);
   void Pause(Sequence& sequence);
   void Unpause(Sequence& sequence);
   bool Stalled(const Sequence& sequence, int64_t now_ns) const;
@@ -95,6 +103,7 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   int FoundUnheld(const Sequence& sequence) const;
   DraftOffer OfferOf(const Plan::Work& work);
   void DrawTokens(size_t i);  // of batch_.sampled()[i]
+  void ChargeTenant(Sequence& sequence);
   void CommitTokens(Sequence& sequence);
   void CommitToken(Sequence& sequence, sampling::Sample& sample);
   void Finish(Sequence& sequence, FinishReason reason, Status error);
@@ -111,6 +120,10 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
 
   std::vector<std::unique_ptr<Sequence>> ranked_;  // alive, in rank order
   std::unordered_map<RequestId, Sequence*> by_id_;
+  FairQueue fair_queue_;
+  Pace pace_;
+  int64_t turn_begin_ns_ = 0;
+  double generated_cost_ = Pace::kGeneratedCostMin;  // in this step
   std::vector<std::unique_ptr<Sequence>> finished_;  // to be told in this turn
   uint64_t arrivals_ = 0;
   bool idle_ = true;
@@ -120,6 +133,7 @@ class Loop {  // owned by the engine thread; Stats is thread-safe
   // Of this turn; kept so that a turn does not allocate.
   Inbox::Mail mail_;
   std::vector<SequenceView> views_;
+  std::vector<RequestId> last_ranks_;
   Plan plan_;
   std::vector<DraftOffer> offers_;  // one a plan's work
   std::vector<int> draft_rows_;     // the same

@@ -26,12 +26,13 @@ void Loop::Deliver(Sequence& sequence) {
   Delta delta = std::exchange(sequence.delta, {});
   sequence.has_delta = false;
   delta.finish = sequence.finish;
-  delta.usage = {.prompt_tokens = sequence.prompt_tokens,
-                 .completion_tokens = sequence.generated(),
-                 .cached_tokens = sequence.cached_tokens,
-                 .queue_ns = since_submit(sequence.planned_ns),
-                 .first_token_ns = since_submit(sequence.first_token_ns),
-                 .total_ns = now_ns - sequence.submit_ns};
+  delta.usage = sequence.usage;
+  delta.usage.prompt_tokens = sequence.prompt_tokens;
+  delta.usage.completion_tokens = sequence.generated();
+  delta.usage.cached_tokens = sequence.cached_tokens;
+  delta.usage.queue_ns = since_submit(sequence.planned_ns);
+  delta.usage.first_token_ns = since_submit(sequence.first_token_ns);
+  delta.usage.total_ns = now_ns - sequence.submit_ns;
   const Flow flow = sequence.sink->OnDelta(std::move(delta));
   if (flow == Flow::kPause) Pause(sequence);
 }
@@ -41,6 +42,13 @@ void Loop::CountStep() {
   if (!batch_.empty()) {
     ++counts_.steps;
     counts_.last_step_end_ns = now_ns;
+    counts_.decode_rows += static_cast<uint64_t>(batch_.shape().decode_rows);
+    counts_.prompt_rows += static_cast<uint64_t>(batch_.shape().prompt_rows);
+    counts_.step_ms.Add(static_cast<double>(now_ns - turn_begin_ns_) * 1e-6);
+    counts_.batch.Add(static_cast<double>(batch_.members().size()));
+    counts_.tbt_target_ns = pace_.target_ns();
+    counts_.prompt_rows_allowed = pace_.prompt_rows();
+    pace_.Observe(batch_.shape(), now_ns - turn_begin_ns_);
   }
   counts_.heartbeat_ns = now_ns;
   counts_.running = 0;

@@ -9,13 +9,16 @@ namespace {
 class Planner {
  public:
   Planner(const SchedulerInput& input, Plan* plan)
-      : views_(input.sequences), limits_(input.limits), holders_before_(input.holders),
-        now_ns_(input.now_ns), plan_(*plan), free_(input.free_blocks),
+      : views_(input.sequences), tenants_(input.tenants), limits_(input.limits),
+        holders_before_(input.holders), now_ns_(input.now_ns),
+        reserved_places_(input.reserved_places), prompt_rows_max_(input.prompt_rows), plan_(*plan),
+        free_(input.free_blocks),
         rows_left_(input.limits.step_tokens) {
     plan_.expired.clear();
     plan_.preempted.clear();
     plan_.work.clear();
     plan_.holders.clear();
+    plan_.queue_wait = QueueWait::kNothing;
     plan_.slots.assign(views_.size(), {});
     for (int i = 0; i < Count(); ++i) {
       Slot(i).blocks = View(i).blocks;
@@ -27,8 +30,7 @@ class Planner {
     Expire();
     const bool first_is_prefilling = FirstIsPrefilling();
     PlanDecodes(/*reserved=*/first_is_prefilling ? 1 : 0);
-    PlanPrefills();
-    AdmitWaiting();
+    PlanPrompts();
     DropCancelledWork();
   }
 
@@ -70,11 +72,25 @@ class Planner {
     }
   }
 
-  void PlanPrefills() {
+  // Prompts of running sequences and new ones from the queue, in rank order.
+  void PlanPrompts() {
+    bool open = true;  // the queue: until somebody in it cannot be admitted
     for (int i = 0; i < Count(); ++i) {
-      if (rows_left_ <= 0 || items_ >= limits_.max_running) return;
-      if (Steps(i) && Pending(i) > 1) GiveRows(i);
+      if (View(i).paused) continue;
+      if (Slot(i).running) {
+        const bool has_place = rows_left_ > 0 && items_ < limits_.max_running;
+        if (Pending(i) > 1 && has_place && PromptRowsLeft() > 0) GiveRows(i);
+      } else if (Slot(i).out) {
+        if (View(i).running) open = false;  // preempted just now: nobody overtakes it
+      } else if (open && !View(i).waits) {
+        open = Admit(i);
+      }
     }
+  }
+
+  int PromptRowsLeft() const {
+    const bool bounded = prompt_rows_max_ > 0 && decode_rows_ > 0;
+    return bounded ? std::max(0, prompt_rows_max_ - prompt_rows_) : rows_left_;
   }
 
   // Plans as many rows of `i` as budget, chunk and blocks allow; preempts others only when not even
@@ -83,14 +99,22 @@ class Planner {
     const int computed = Computed(i);
     if (computed == Slot(i).blocks * limits_.block_tokens && !MakeRoom(i, 1)) return;
     const int room = (Slot(i).blocks + free_) * limits_.block_tokens - computed;
-    const int rows = std::min({Pending(i), limits_.prefill_chunk, rows_left_, room});
+    const bool decodes = Pending(i) == 1 && View(i).running;
+    const int budget = decodes ? rows_left_ : std::min(rows_left_, PromptRowsLeft());
+    const int rows = std::min({Pending(i), limits_.prefill_chunk, budget, room});
     const int new_blocks = std::max(0, BlocksFor(computed + rows) - Slot(i).blocks);
     Slot(i).work = static_cast<int>(plan_.work.size());
     Slot(i).blocks += new_blocks;
-    plan_.work.push_back({.sequence = i, .rows = rows, .new_blocks = new_blocks});
+    plan_.work.push_back(
+        {.sequence = i, .rows = rows, .new_blocks = new_blocks, .decodes = decodes});
     free_ -= new_blocks;
-    rows_left_ -= rows;
+    CountRows(decodes, rows);
     ++items_;
+  }
+
+  void CountRows(bool decodes, int rows) {
+    rows_left_ -= rows;
+    (decodes ? decode_rows_ : prompt_rows_) += rows;
   }
 
   // True when `blocks` are free, if need be at the cost of sequences that rank below `i`.
@@ -121,7 +145,7 @@ class Planner {
     Plan::Slot& slot = Slot(v);
     if (slot.work >= 0) {
       Plan::Work& work = plan_.work[static_cast<size_t>(slot.work)];
-      rows_left_ += work.rows;
+      CountRows(work.decodes, -work.rows);
       work.rows = 0;  // dropped at the end
       --items_;
       slot.work = -1;
@@ -165,12 +189,14 @@ class Planner {
     Slot(i).blocks = View(i).found;
   }
 
-  // Blocks that running sequences will want soon: the rest of their prompts and one of growth each.
+  // Blocks that a running sequence will want soon: the rest of its prompt and one of growth.
+  int PromisedTo(int i) {
+    return std::max(0, BlocksFor(View(i).tokens) - Slot(i).blocks) + 1;
+  }
+
   int Promised() {
     int blocks = 0;
-    for (int i = 0; i < Count(); ++i) {
-      if (Steps(i)) blocks += std::max(0, BlocksFor(View(i).tokens) - Slot(i).blocks) + 1;
-    }
+    for (int i = 0; i < Count(); ++i) blocks += Steps(i) ? PromisedTo(i) : 0;
     return blocks;
   }
 
@@ -180,75 +206,127 @@ class Planner {
     return running;
   }
 
-  void AdmitWaiting() {
-    int promised = -1;  // computed when the first candidate is met
-    int running = 0;
-    for (int i = 0; i < Count(); ++i) {
-      if (Slot(i).running || View(i).paused || View(i).waits) continue;
-      if (Slot(i).out) {
-        if (View(i).running) return;  // preempted just now: nobody overtakes it
-        continue;
-      }
-      if (promised < 0) {
-        promised = Promised();
-        running = Running();
-      }
-      if (running >= limits_.max_running || rows_left_ <= 0 || free_ < Need(i) + promised) {
-        if (!Displace(i)) return;
-        promised = Promised();
-        running = Running();
-      }
-      Slot(i).running = true;
-      TakeFound(i);
-      GiveRows(i);
-      promised += std::max(0, BlocksFor(View(i).tokens + 1) - Slot(i).blocks) + 1;
-      ++running;
-    }
+  bool Fits(int i) {
+    return free_ >= Need(i) + Promised() && Running() < limits_.max_running && rows_left_ > 0;
   }
 
-  // Makes a place for waiting `i` out of stalled sequences' blocks and of running sequences of lower
-  // priority. Takes nothing when all of that would not be enough.
+  // Admits waiting `i`, or says what it waits for.
+  bool Admit(int i) {
+    if (rows_left_ > 0 && PromptRowsLeft() <= 0) {
+      plan_.queue_wait = QueueWait::kRows;
+      return false;
+    }
+    if (TakesReserved(i)) {
+      plan_.queue_wait = QueueWait::kPlaces;
+      return false;
+    }
+    if (!Fits(i) && !Displace(i)) {
+      plan_.queue_wait = Running() >= limits_.max_running ? QueueWait::kPlaces
+                         : rows_left_ <= 0                ? QueueWait::kRows
+                                                          : QueueWait::kBlocks;
+      return false;
+    }
+    Slot(i).running = true;
+    TakeFound(i);
+    GiveRows(i);
+    return true;
+  }
+
+  // Whether `i` would take a place that is kept for other tenants. Its own tenant's running ones of
+  // lower priority do not stand in its way.
+  bool TakesReserved(int i) {
+    if (reserved_places_ == 0) return false;
+    int own = 0;
+    for (int v = 0; v < Count(); ++v) {
+      const bool counts = Steps(v) && View(v).tenant == View(i).tenant &&
+                          View(v).priority >= View(i).priority;
+      own += counts ? 1 : 0;
+    }
+    return own >= limits_.max_running - reserved_places_;
+  }
+
+  // Makes a place for waiting `i`: out of stalled sequences' blocks, of running sequences of lower
+  // priority, and of lower ranks of tenants beyond their share. Takes nothing when all of that would
+  // not be enough.
   bool Displace(int i) {
     int reclaimable = free_;
     plan_.trial_holders = plan_.holders;
     int rows_after = rows_left_;
     int staying = 0;
-    for (int v = 0; v < Count(); ++v) {
-      if (!Slot(v).running) continue;
+    int promised = 0;
+    CountHeld();
+    const bool entitled = StaysWithinShare(i);
+    for (int v = Count() - 1; v >= 0; --v) {
+      Plan::Slot& slot = Slot(v);
+      slot.yields = false;
+      if (!slot.running) continue;
       const bool lower = View(v).priority < View(i).priority;
-      if (View(v).stalled || lower) reclaimable += Freed(v, &plan_.trial_holders);
-      if (!View(v).paused && !lower) ++staying;
-      if (lower && Slot(v).work >= 0) rows_after += PlannedRows(v);
+      slot.yields = lower || (entitled && v > i && IsBeyondShare(v, i));
+      if (slot.yields) LetGo(v);
+      if (slot.yields || View(v).stalled) reclaimable += Freed(v, &plan_.trial_holders);
+      if (slot.yields && slot.work >= 0) rows_after += PlannedRows(v);
+      if (slot.yields || View(v).paused) continue;
+      ++staying;
+      promised += PromisedTo(v);
     }
     if (staying >= limits_.max_running || rows_after <= 0) return false;
     const auto after = plan_.trial_holders.empty()
                            ? holders_before_
                            : std::span<const int32_t>(plan_.trial_holders);
-    if (reclaimable < Need(i, after) + PromisedAtLeast(View(i).priority)) return false;
+    if (reclaimable < Need(i, after) + promised) return false;
     for (int v = Count() - 1; v >= 0 && free_ < Need(i) + Promised(); --v) {
       if (Slot(v).running && View(v).stalled && Slot(v).blocks > 0) Preempt(v);
     }
     for (int v = Count() - 1; v > i && !Fits(i); --v) {
-      if (Slot(v).running && View(v).priority < View(i).priority) Preempt(v);
+      if (Slot(v).running && Slot(v).yields) Preempt(v);
     }
     return Fits(i);
   }
 
-  bool Fits(int i) {
-    return free_ >= Need(i) + Promised() && Running() < limits_.max_running && rows_left_ > 0;
+  // What each tenant holds, and the part of the machine that is its own while these are here.
+  void CountHeld() {
+    plan_.held.assign(tenants_.size(), {});
+    double weights = 0;
+    for (const TenantView& tenant : tenants_) weights += tenant.weight;
+    for (size_t t = 0; t < tenants_.size(); ++t) {
+      plan_.held[t].share = weights > 0 ? tenants_[t].weight / weights : 1;
+    }
+    blocks_total_ = holders_before_.empty() ? free_ : static_cast<int>(holders_before_.size());
+    for (int v = 0; v < Count(); ++v) {
+      if (holders_before_.empty()) blocks_total_ += Slot(v).blocks;
+      if (!Slot(v).running || tenants_.empty()) continue;
+      Held(v).blocks += Slot(v).blocks;
+      Held(v).sequences += View(v).paused ? 0 : 1;
+    }
+  }
+
+  Plan::Held& Held(int i) { return plan_.held[static_cast<size_t>(View(i).tenant)]; }
+  double PlacesOf(const Plan::Held& held) const {
+    return std::max(1., held.share * limits_.max_running);
+  }
+  double BlocksOf(const Plan::Held& held) const { return held.share * blocks_total_; }
+
+  bool StaysWithinShare(int i) {
+    if (tenants_.size() < 2) return false;
+    const int need = BlocksFor(View(i).tokens + 1);
+    const Plan::Held& held = Held(i);
+    return held.sequences + 1 <= PlacesOf(held) && held.blocks + need <= BlocksOf(held);
+  }
+
+  bool IsBeyondShare(int v, int i) {
+    if (View(v).priority != View(i).priority || View(v).tenant == View(i).tenant) return false;
+    const Plan::Held& held = Held(v);
+    return View(v).settled && (held.sequences > PlacesOf(held) || held.blocks > BlocksOf(held));
+  }
+
+  void LetGo(int v) {
+    if (tenants_.empty()) return;
+    Held(v).blocks -= Slot(v).blocks;
+    Held(v).sequences -= View(v).paused ? 0 : 1;
   }
 
   int PlannedRows(int i) {
     return plan_.work[static_cast<size_t>(Slot(i).work)].rows;
-  }
-
-  int PromisedAtLeast(int priority) {
-    int blocks = 0;
-    for (int i = 0; i < Count(); ++i) {
-      if (!Steps(i) || View(i).priority < priority) continue;
-      blocks += std::max(0, BlocksFor(View(i).tokens) - Slot(i).blocks) + 1;
-    }
-    return blocks;
   }
 
   void DropCancelledWork() {
@@ -256,13 +334,18 @@ class Planner {
   }
 
   const std::span<const SequenceView> views_;
+  const std::span<const TenantView> tenants_;
   const SchedulerLimits& limits_;
   const std::span<const int32_t> holders_before_;
   const int64_t now_ns_;
+  const int reserved_places_;
+  const int prompt_rows_max_;
   Plan& plan_;
   int free_;
   int rows_left_;
   int items_ = 0;  // sequences with work
+  int decode_rows_ = 0, prompt_rows_ = 0;
+  int blocks_total_ = 0;
 };
 
 }  // namespace

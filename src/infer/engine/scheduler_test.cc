@@ -188,6 +188,109 @@ TEST(Scheduler, DropsQueuedWorkPastItsDeadline) {
   EXPECT_EQ(Text(PlanOf(views, 20, kLimits, 100)), "0:1+0 2:5+1 3:4+1 x1");
 }
 
+Plan PacedPlanOf(const std::vector<SequenceView>& views, int prompt_rows) {
+  Plan plan;
+  MakePlan({.sequences = views, .free_blocks = 50, .prompt_rows = prompt_rows, .limits = kLimits},
+           &plan);
+  return plan;
+}
+
+TEST(Scheduler, BesideDecodingRowsPromptsGetTheRowsThatArePaced) {
+  EXPECT_EQ(Text(PacedPlanOf({Decoding(5), Prefilling(100, 16)}, 10)), "0:1+0 1:10+1");
+  // In rank order; the queue waits when nothing is left.
+  EXPECT_EQ(Text(PacedPlanOf({Decoding(5), Prefilling(24, 16), Waiting(50)}, 10)),
+            "0:1+0 1:8+1 2:2+1");
+  const Plan full = PacedPlanOf({Decoding(5), Prefilling(100, 16), Waiting(50)}, 10);
+  EXPECT_EQ(Text(full), "0:1+0 1:10+1");
+  EXPECT_EQ(full.queue_wait, QueueWait::kRows);
+}
+
+TEST(Scheduler, WithoutDecodingRowsPromptsTakeWholeChunks) {
+  EXPECT_EQ(Text(PacedPlanOf({Prefilling(100, 16), Waiting(50)}, 10)), "0:32+2 1:32+2");
+  // A paused stream does not feel a long step.
+  EXPECT_EQ(Text(PacedPlanOf({Paused(Decoding(5)), Prefilling(100, 16)}, 10)), "1:32+2");
+}
+
+TEST(Scheduler, ANewPromptOfHigherRankIsComputedBeforeAHalfDoneOne) {
+  EXPECT_EQ(Text(PacedPlanOf({Decoding(5), Waiting(20), Prefilling(100, 16)}, 24)),
+            "0:1+0 1:20+2 2:4+1");
+}
+
+TEST(Scheduler, SaysWhatTheQueueWaitsFor) {
+  EXPECT_EQ(PlanOf({Decoding(5)}, 9).queue_wait, QueueWait::kNothing);
+  EXPECT_EQ(PlanOf({Decoding(5), Waiting(60)}, 3).queue_wait, QueueWait::kBlocks);
+  EXPECT_EQ(PlanOf({Decoding(5), Decoding(5), Decoding(5), Decoding(5), Waiting(3)}, 9).queue_wait,
+            QueueWait::kPlaces);
+}
+
+// Tenants by number, one after another; two of equal weight unless said otherwise.
+SequenceView Of(int tenant, SequenceView v, bool settled = true) {
+  v.tenant = tenant;
+  v.settled = settled;
+  return v;
+}
+
+std::string FairPlan(const std::vector<SequenceView>& views, int free_blocks,
+                     std::vector<TenantView> tenants = {{1}, {1}}) {
+  Plan plan;
+  MakePlan({.sequences = views, .tenants = tenants, .free_blocks = free_blocks, .limits = kLimits},
+           &plan);
+  return Text(plan);
+}
+
+TEST(Scheduler, ATenantBeyondItsShareYieldsPlaces) {
+  const SequenceView greedy = Of(0, Decoding(5));
+  EXPECT_EQ(FairPlan({Of(1, Waiting(5)), greedy, greedy, greedy, greedy}, 20),
+            "1:1+0 2:1+0 3:1+0 0:5+1 !4");
+  // Two places each: the third is not asked for.
+  EXPECT_EQ(FairPlan({Of(1, Waiting(5)), Of(1, Decoding(5)), Of(1, Decoding(5)), greedy, greedy},
+                     20),
+            "1:1+0 2:1+0 3:1+0 4:1+0");
+  // With a weight of 3 it is.
+  EXPECT_EQ(FairPlan({Of(1, Waiting(5)), Of(1, Decoding(5)), Of(1, Decoding(5)), greedy, greedy},
+                     20, {{1}, {3}}),
+            "1:1+0 2:1+0 3:1+0 0:5+1 !4");
+}
+
+TEST(Scheduler, ATenantBeyondItsShareYieldsBlocks) {
+  // Six blocks in all, of which the greedy tenant holds five.
+  EXPECT_EQ(FairPlan({Of(1, Waiting(20)), Of(0, Decoding(40)), Of(0, Decoding(30))}, 1),
+            "1:1+0 0:20+2 !2");
+  // What wants more than half of them waits like anybody else.
+  EXPECT_EQ(FairPlan({Of(1, Waiting(50)), Of(0, Decoding(40)), Of(0, Decoding(30))}, 1),
+            "1:1+0 2:1+0");
+}
+
+TEST(Scheduler, ReservedPlacesAreLeftToOtherTenants) {
+  const auto plan = [](const std::vector<SequenceView>& views) {
+    const std::vector<TenantView> tenants = {{1}, {1}};
+    Plan plan;
+    MakePlan({.sequences = views, .tenants = tenants, .free_blocks = 50, .reserved_places = 1,
+              .limits = kLimits},
+             &plan);
+    return plan;
+  };
+  const SequenceView greedy = Of(0, Decoding(5));
+  const Plan kept = plan({greedy, greedy, greedy, Of(0, Waiting(5))});
+  EXPECT_EQ(Text(kept), "0:1+0 1:1+0 2:1+0");
+  EXPECT_EQ(kept.queue_wait, QueueWait::kPlaces);
+  EXPECT_EQ(Text(plan({Of(1, Waiting(5)), greedy, greedy, greedy})), "1:1+0 2:1+0 3:1+0 0:5+1");
+  EXPECT_EQ(Text(plan({greedy, greedy, Of(0, Waiting(5))})), "0:1+0 1:1+0 2:5+1");
+}
+
+TEST(Scheduler, NobodyYieldsToItsOwnTenantOrALowerRankOrBeforeItHasSettled) {
+  const SequenceView greedy = Of(0, Decoding(5));
+  const SequenceView fresh = Of(0, Decoding(5), false);
+  EXPECT_EQ(FairPlan({Of(0, Waiting(5)), greedy, greedy, greedy, greedy}, 20),
+            "1:1+0 2:1+0 3:1+0 4:1+0");
+  EXPECT_EQ(FairPlan({greedy, greedy, greedy, greedy, Of(1, Waiting(5))}, 20),
+            "0:1+0 1:1+0 2:1+0 3:1+0");
+  EXPECT_EQ(FairPlan({Of(1, Waiting(5)), greedy, greedy, greedy, fresh}, 20),
+            "1:1+0 2:1+0 4:1+0 0:5+1 !3");
+  EXPECT_EQ(FairPlan({Of(1, Waiting(5)), fresh, fresh, fresh, fresh}, 20),
+            "1:1+0 2:1+0 3:1+0 4:1+0");
+}
+
 TEST(Scheduler, SkipsWaitingSequencesThatArePaused) {
   EXPECT_EQ(Text(PlanOf({Paused(Waiting(5)), Waiting(6)}, 9)), "1:6+1");
 }

@@ -33,7 +33,8 @@ struct Sequence {
                 .special_tokens_in_text = request.special_tokens_in_text,
                 .tokens_wait_for_text = request.sampling.top_logprobs >= 0}),
         drafter(prompt_tokens + max_tokens),
-        submit_ns(now_ns) {}
+        submit_ns(now_ns),
+        wait_seen_ns(now_ns) {}
 
   int known() const { return static_cast<int>(tokens.size()); }
   int generated() const { return known() - prompt_tokens; }
@@ -41,6 +42,7 @@ struct Sequence {
   EngineRequest request;  // prompt and stop have moved out
   const std::shared_ptr<DeltaSink> sink;
   uint64_t arrival = 0;  // order of arrival
+  int tenant = 0;        // index in the loop's FairQueue
 
   std::vector<text::TokenId> tokens;  // prompt, then generated
   const int prompt_tokens;
@@ -59,6 +61,8 @@ struct Sequence {
   int64_t load_since_ns = 0;          // of the last one
   bool load_tried = false;            // since it last began to wait
   int cached_tokens = 0;              // of the prompt, not computed when it was first admitted
+  int served = 0;                     // positions its tenant has been charged for or found
+  int served_at_admission = 0;
   bool running = false;
   bool started = false;
   bool paused = false;
@@ -80,6 +84,8 @@ struct Sequence {
   const int64_t submit_ns;
   int64_t planned_ns = 0;
   int64_t first_token_ns = 0;
+  int64_t wait_seen_ns;      // until then its waiting has been counted
+  Usage usage;               // steps and waits so far; the rest is filled in by Publish
 };
 
 }  // namespace pelton::engine

@@ -32,6 +32,8 @@ struct Facts {
   uint64_t parameters = 0;
   int context = 0;           // most tokens of one sequence, prompt and answer together
   int vocab_size = 0;
+  int sequences_max = 0;     // running and queued at once; one more is refused
+  int64_t kv_tokens = 0;     // positions that the KV cache holds in all
   SamplingDefaults sampling;
 };
 
@@ -58,6 +60,8 @@ struct TokenizeOptions {
 // One sequence to generate, with every default resolved.
 struct SequenceRequest {
   std::string tenant;
+  double tenant_weight = 1;     // part of the machine relative to the other tenants'
+  int priority = 0;             // higher first
   std::vector<TokenId> prompt;  // 1 … context - 1 ids, each in [0, vocab_size)
   float temperature = 1.f;
   int top_k = 0;                // 0: off
@@ -99,6 +103,14 @@ struct Usage {
   int64_t queue_ns = 0;        // submit → first planned
   int64_t first_token_ns = 0;  // submit → first token
   int64_t total_ns = 0;
+  int decode_steps = 0;        // steps with its newest token
+  int prompt_chunks = 0;       // steps with a part of its prompt
+  int preemptions = 0;         // times it was put off and computed again
+  // Waiting, by what for.
+  int64_t wait_places_ns = 0;  // a place in the batch
+  int64_t wait_blocks_ns = 0;  // KV blocks
+  int64_t wait_rows_ns = 0;    // others' prompts were before it
+  int64_t wait_reader_ns = 0;  // its own reader was behind
 };
 
 // What a step added to one sequence. `text` is valid UTF-8.
@@ -119,6 +131,12 @@ class DeltaSink {
   virtual Flow OnDelta(Delta&& delta) = 0;
 };
 
+// Counts of values by upper bound; `counts` has one more, for those beyond.
+struct Spread {
+  std::vector<double> bounds;
+  std::vector<uint64_t> counts;
+};
+
 struct Stats {
   int running = 0, waiting = 0;
   int kv_blocks = 0, kv_blocks_used = 0;
@@ -130,6 +148,10 @@ struct Stats {
   // Speculation: steps of a sequence with guessed tokens, these tokens, of those the right ones.
   uint64_t drafts = 0, draft_tokens = 0, accepted_draft_tokens = 0;
   int64_t heartbeat_ns = 0;  // the loop's last turn, idle or not (monotonic)
+  uint64_t decode_rows = 0, prompt_rows = 0;  // computed in all steps
+  int64_t tbt_target_ns = 0;     // wanted time between tokens, in the last step
+  int prompt_rows_allowed = 0;   // prompt rows beside decoding ones, in the last step
+  Spread step_ms, batch;         // of steps: their time, their sequences
 };
 
 class Backend {  // thread-safe

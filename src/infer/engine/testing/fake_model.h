@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <span>
@@ -30,6 +31,8 @@ struct FakeModelOptions {
   int surprise_every = 0;
   // Histories that hold this token give NaN logits; -1: none.
   int32_t poison_token = -1;
+  // Called in every step, e.g. to let a fake clock go on by what the step would take. May be empty.
+  std::function<void(const models::BatchView&)> on_forward;
 };
 
 class FakeModel final : public models::Model {
@@ -48,6 +51,7 @@ class FakeModel final : public models::Model {
 
   void Forward(const models::BatchView& batch, kv::KvStorage& kv, nn::Team&,
                std::span<float> logits) override {
+    if (options_.on_forward) options_.on_forward(batch);
     ++steps;
     rows += batch.tokens.size();
     for (const models::SequenceRows& sequence : batch.sequences) {

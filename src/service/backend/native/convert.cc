@@ -26,6 +26,8 @@ engine::EngineRequest ToEngine(engine::RequestId id, SequenceRequest&& request) 
   engine::EngineRequest out;
   out.id = id;
   out.tenant = std::move(request.tenant);
+  out.tenant_weight = request.tenant_weight;
+  out.priority = request.priority;
   out.prompt = std::move(request.prompt);
   sampling::SamplingParams& sampling = out.sampling;
   sampling.temperature = request.temperature;
@@ -61,9 +63,20 @@ Delta FromEngine(engine::Delta&& delta, const text::Tokenizer& tokenizer) {
     out.tokens.push_back(std::move(converted));
   }
   if (delta.finish) out.finish = FromEngine(*delta.finish);
-  out.usage = {delta.usage.prompt_tokens, delta.usage.completion_tokens,
-               delta.usage.cached_tokens, delta.usage.queue_ns, delta.usage.first_token_ns,
-               delta.usage.total_ns};
+  const engine::Usage& usage = delta.usage;
+  out.usage = {.prompt_tokens = usage.prompt_tokens,
+               .completion_tokens = usage.completion_tokens,
+               .cached_tokens = usage.cached_tokens,
+               .queue_ns = usage.queue_ns,
+               .first_token_ns = usage.first_token_ns,
+               .total_ns = usage.total_ns,
+               .decode_steps = usage.decode_steps,
+               .prompt_chunks = usage.prompt_chunks,
+               .preemptions = usage.preemptions,
+               .wait_places_ns = usage.wait_places_ns,
+               .wait_blocks_ns = usage.wait_blocks_ns,
+               .wait_rows_ns = usage.wait_rows_ns,
+               .wait_reader_ns = usage.wait_reader_ns};
   out.error = std::move(delta.error);
   return out;
 }
@@ -89,6 +102,8 @@ Facts FactsOf(const engine::Engine& engine) {
   facts.parameters = info.parameters;
   facts.context = engine.context();
   facts.vocab_size = info.vocab_size;
+  facts.sequences_max = engine.sequences_max();
+  facts.kv_tokens = engine.kv_tokens();
   facts.sampling = {info.sampling.temperature, info.sampling.top_p, info.sampling.min_p,
                     info.sampling.repetition_penalty, info.sampling.top_k};
   return facts;

@@ -25,6 +25,12 @@ class SinkAdapter final : public engine::DeltaSink {
   const std::shared_ptr<const text::Tokenizer> tokenizer_;
 };
 
+template <size_t N>
+Spread SpreadOf(const engine::Counts<N>& counts) {
+  return {{counts.bounds.begin(), counts.bounds.end()},
+          {counts.counts.begin(), counts.counts.end()}};
+}
+
 class NativeBackend final : public Backend {
  public:
   explicit NativeBackend(NativeParts parts)
@@ -70,7 +76,11 @@ class NativeBackend final : public Backend {
             .drafts = stats.drafts,
             .draft_tokens = stats.draft_tokens,
             .accepted_draft_tokens = stats.accepted_draft_tokens,
-            .heartbeat_ns = std::max(stats.heartbeat_ns, created_ns_)};
+            .heartbeat_ns = std::max(stats.heartbeat_ns, created_ns_),
+            .decode_rows = stats.decode_rows, .prompt_rows = stats.prompt_rows,
+            .tbt_target_ns = stats.tbt_target_ns,
+            .prompt_rows_allowed = stats.prompt_rows_allowed,
+            .step_ms = SpreadOf(stats.step_ms), .batch = SpreadOf(stats.batch)};
   }
   void CloseIntake() override { parts_.engine->CloseIntake(); }
 

@@ -45,6 +45,10 @@ struct NativeOptions {
              .min = 1, .max = 65536});
     v.Field("prefill-chunk", engine.prefill_chunk,
             {.help = "Most prompt tokens of one sequence in a step.", .min = 1, .max = 65536});
+    v.Field("tbt-target-ms", engine.tbt_target_ms,
+            {.help = "Milliseconds wanted between the tokens of running streams while prompts are "
+                     "computed beside them: the parts of prompts are made to fit; 0: twice a step "
+                     "without prompts, at least 40.", .min = 0, .max = 60'000});
     v.Field("batch-invariant", engine.batch_invariant,
             {.help = "Bit-equal answers alone, in any batch and after a cache hit."});
     v.Field("prefix-cache", engine.prefix_cache,

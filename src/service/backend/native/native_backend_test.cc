@@ -59,6 +59,8 @@ class FakeEngine final : public engine::Engine {
     return stats;
   }
   int context() const override { return 128; }
+  int sequences_max() const override { return 12; }
+  int64_t kv_tokens() const override { return 4096; }
   const models::ModelInfo& info() const override { return info_; }
   void CloseIntake() override { closed_ = true; }
 
@@ -96,6 +98,8 @@ class Native : public ::testing::Test {
 TEST_F(Native, EveryFieldOfARequestReachesTheEngine) {
   SequenceRequest request;
   request.tenant = "acme";
+  request.tenant_weight = 2.5;
+  request.priority = 3;
   request.prompt = {1, 2};
   request.temperature = 0.5f;
   request.top_k = 4;
@@ -116,6 +120,8 @@ TEST_F(Native, EveryFieldOfARequestReachesTheEngine) {
   const engine::EngineRequest& got = engine_->request_;
   EXPECT_EQ(got.id, 8u);
   EXPECT_EQ(got.tenant, "acme");
+  EXPECT_EQ(got.tenant_weight, 2.5);
+  EXPECT_EQ(got.priority, 3);
   EXPECT_EQ(got.prompt, request.prompt);
   EXPECT_EQ(got.sampling.temperature, 0.5f);
   EXPECT_EQ(got.sampling.top_k, 4);
@@ -143,7 +149,9 @@ TEST_F(Native, DeltasComeBackWithBytesOfTokensAndPausePasses) {
   delta.tokens = {{5, -0.5f, {{5, -0.5f}, {0, -2.f}}}};
   delta.finish = engine::FinishReason::kError;
   delta.usage = {.prompt_tokens = 3, .completion_tokens = 1, .cached_tokens = 2, .queue_ns = 7,
-                 .first_token_ns = 8, .total_ns = 9};
+                 .first_token_ns = 8, .total_ns = 9, .decode_steps = 10, .prompt_chunks = 11,
+                 .preemptions = 12, .wait_places_ns = 13, .wait_blocks_ns = 14, .wait_rows_ns = 15,
+                 .wait_reader_ns = 16};
   delta.error = Internal("why");
   EXPECT_EQ(engine_->sink_->OnDelta(std::move(delta)), engine::Flow::kPause);
   EXPECT_EQ(sink->last.text, "5");
@@ -154,6 +162,13 @@ TEST_F(Native, DeltasComeBackWithBytesOfTokensAndPausePasses) {
   EXPECT_EQ(sink->last.finish, FinishReason::kError);
   EXPECT_EQ(sink->last.usage.cached_tokens, 2);
   EXPECT_EQ(sink->last.usage.total_ns, 9);
+  EXPECT_EQ(sink->last.usage.decode_steps, 10);
+  EXPECT_EQ(sink->last.usage.prompt_chunks, 11);
+  EXPECT_EQ(sink->last.usage.preemptions, 12);
+  EXPECT_EQ(sink->last.usage.wait_places_ns, 13);
+  EXPECT_EQ(sink->last.usage.wait_blocks_ns, 14);
+  EXPECT_EQ(sink->last.usage.wait_rows_ns, 15);
+  EXPECT_EQ(sink->last.usage.wait_reader_ns, 16);
   EXPECT_EQ(sink->last.error.message(), "why");
 }
 
@@ -172,6 +187,8 @@ TEST_F(Native, ControlsAndFiguresPassThrough) {
   EXPECT_EQ(backend_->GetStats().heartbeat_ns, engine_->heartbeat_ns_);
   EXPECT_EQ(backend_->facts().kind, "native");
   EXPECT_EQ(backend_->facts().context, 128);
+  EXPECT_EQ(backend_->facts().sequences_max, 12);
+  EXPECT_EQ(backend_->facts().kv_tokens, 4096);
   EXPECT_EQ(backend_->Tokenize("12", {.add_special = true})->size(), 3u);
   engine_->submit_status_ = ResourceExhausted("full");
   EXPECT_EQ(backend_->Submit(1, {}, std::make_shared<FakeSink>()).code(),
