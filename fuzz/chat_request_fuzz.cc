@@ -57,6 +57,8 @@ void CheckGenerate(const Result<api::openai::ParsedRequest>& parsed) {
   if (!parsed.ok()) return CheckRefusal(parsed.status());
   const serving::GenerateRequest& request = parsed->request;
   Require(request.n >= 1 && request.n <= serving::kChoicesMax);
+  Require(std::abs(request.priority) <= serving::kPriorityMax);
+  Require(parsed->timeout_s >= 0 && parsed->timeout_s <= serving::kTimeoutMaxS);
   const auto sequences = serving::Prepare(request, Model());
   if (!sequences.ok()) return CheckRefusal(sequences.status());
   Require(sequences->size() == request.prompts.size() * static_cast<size_t>(request.n));

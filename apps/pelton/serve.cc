@@ -184,6 +184,7 @@ Status Serving::Compose() {
   auto keys = server::MakeKeyRing(options_.server);
   if (!keys.ok()) return keys.status();
   keys_ = *std::move(keys);
+  options_.serving.admission.several_tenants = keys_->has_several_tenants();
   service_ = std::make_unique<serving::Service>(options_.serving, *catalogue_, registry_,
                                                 SystemClock());
   AddMachineMetrics();

@@ -148,10 +148,13 @@ TEST_F(AccessCve, Row34_Cve_2026_47101_RoleAndTenantComeFromTheKeyAlone) {
   EXPECT_EQ(facts_.caller.role, identity::Role::kUser);
   const auto parsed = api::openai::ParseChat(
       R"({"messages":[{"role":"user","content":"x"}],"tenant":"ops","role":"operator",
-          "user_role":"admin","priority":1000000})", false);
+          "user_role":"admin"})", false);
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(parsed->request.tenant, "");
-  EXPECT_EQ(parsed->form.ignored.size(), 4u);
+  EXPECT_EQ(parsed->form.ignored.size(), 3u);
+  EXPECT_EQ(parsed->request.tenant_weight, 1);
+  EXPECT_FALSE(api::openai::ParseChat(
+      R"({"messages":[{"role":"user","content":"x"}],"priority":-1000000})", false).ok());
   EXPECT_EQ(Ask("GET", "/v1/models", {{"x-api-key", "wrong-key-0123456789"}}), 401);
   EXPECT_EQ(facts_.caller.tenant, "");
 }

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 
 namespace pelton::identity {
 namespace {
@@ -55,10 +56,20 @@ Result<std::unique_ptr<KeyRing>> KeyRing::Make(std::vector<KeyRecord> records,
     return InvalidArgument(fmt::format("{} keys; at most {}", records.size(), kKeysMax));
   }
   std::vector<codec::Sha256Digest> digests;
+  std::map<std::string, double> weights;
   for (const KeyRecord& record : records) {
     if (record.tenant.empty() || record.tenant.size() > kTenantBytesMax) {
       return InvalidArgument(
           fmt::format("a key's tenant must have 1 to {} bytes", kTenantBytesMax));
+    }
+    if (!(record.weight >= kWeightMin && record.weight <= kWeightMax)) {
+      return InvalidArgument(fmt::format("tenant {} has the weight {}; it must be {} to {}",
+                                         record.tenant, record.weight, kWeightMin, kWeightMax));
+    }
+    const auto [first, added] = weights.emplace(record.tenant, record.weight);
+    if (!added && first->second != record.weight) {
+      return InvalidArgument(fmt::format("keys of tenant {} have two weights, {} and {}",
+                                         record.tenant, first->second, record.weight));
     }
     digests.push_back(record.sha256);
   }
@@ -88,7 +99,13 @@ Result<Caller> KeyRing::Authenticate(const Credentials& credentials) const {
     if (codec::ConstantTimeEqual(record.sha256, digest)) found = &record;
   }
   if (found == nullptr) return Unauthenticated("the API key is not valid");
-  return Caller{found->tenant, found->role};
+  return Caller{found->tenant, found->role, found->weight};
+}
+
+bool KeyRing::has_several_tenants() const {
+  return std::any_of(records_.begin(), records_.end(), [&](const KeyRecord& record) {
+    return record.tenant != records_.front().tenant;
+  });
 }
 
 }  // namespace pelton::identity

@@ -20,6 +20,7 @@ Result<Role> ParseRole(std::string_view text);  // "user", "operator"
 struct Caller {
   std::string tenant;
   Role role = Role::kUser;
+  double weight = 1;  // the tenant's part of the machine relative to the others'
 };
 
 inline constexpr std::string_view kDefaultTenant = "default";
@@ -27,12 +28,15 @@ inline constexpr size_t kKeysMax = 10'000;
 inline constexpr size_t kKeyBytesMin = 8;
 inline constexpr size_t kKeyBytesMax = 512;
 inline constexpr size_t kTenantBytesMax = 64;
+inline constexpr double kWeightMin = 0.01;
+inline constexpr double kWeightMax = 100;
 
 // One key as the configuration has it: never the key itself.
 struct KeyRecord {
   std::string tenant;
   Role role = Role::kUser;
   codec::Sha256Digest sha256{};
+  double weight = 1;  // the same in all keys of a tenant
 };
 
 // What a request showed of itself. Views into the request.
@@ -51,11 +55,13 @@ enum class KeylessMode : uint8_t {
 // Immutable after construction; thread-safe.
 class KeyRing {
  public:
-  // INVALID_ARGUMENT: two records with one digest, an empty or long tenant, too many keys.
+  // INVALID_ARGUMENT: two records with one digest, an empty or long tenant, too many keys, a weight
+  // out of bounds or two weights of one tenant.
   static Result<std::unique_ptr<KeyRing>> Make(std::vector<KeyRecord> records,
                                                KeylessMode keyless);
 
   bool has_keys() const { return !records_.empty(); }
+  bool has_several_tenants() const;
 
   // UNAUTHENTICATED with a sentence that says what was missing, never what was shown. Time does not
   // depend on which key matches or on how much of one does.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -33,6 +34,27 @@ TEST(Keys, BearerAndXApiKeyNameTheTenantAndRole) {
   EXPECT_EQ(other->tenant, "ops");
   EXPECT_EQ(other->role, Role::kOperator);
   EXPECT_TRUE(ring->Authenticate(Bearer("bearer  acme-key-1")).ok());  // scheme without case
+}
+
+TEST(Keys, TheWeightOfATenantComesWithItsKeyAndIsOne) {
+  const auto make = [](std::vector<KeyRecord> records) {
+    return KeyRing::Make(std::move(records), KeylessMode::kLoopbackOperator);
+  };
+  const KeyRecord heavy{"acme", Role::kUser, codec::Sha256("acme-key-1"), 4};
+  const KeyRecord light{"acme", Role::kUser, codec::Sha256("acme-key-2"), 1};
+  const auto ring = make({heavy});
+  ASSERT_TRUE(ring.ok());
+  EXPECT_EQ((*ring)->Authenticate(Bearer("Bearer acme-key-1"))->weight, 4);
+  EXPECT_FALSE((*ring)->has_several_tenants());
+  EXPECT_FALSE(make({heavy, light}).ok());
+  for (const double weight : {0., -1., kWeightMin / 2, kWeightMax * 2, std::nan("")}) {
+    EXPECT_FALSE(make({{"a", Role::kUser, codec::Sha256("acme-key-1"), weight}}).ok()) << weight;
+  }
+  for (const double weight : {kWeightMin, kWeightMax}) {
+    EXPECT_TRUE(make({{"a", Role::kUser, codec::Sha256("acme-key-1"), weight}}).ok()) << weight;
+  }
+  EXPECT_TRUE((*make({heavy, {"b", Role::kUser, codec::Sha256("acme-key-2")}}))
+                  ->has_several_tenants());
 }
 
 // Row E 31/33/34: nothing but a whole, right key gets in, and no answer repeats what was sent.

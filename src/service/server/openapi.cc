@@ -4,6 +4,8 @@
 #include "api/status_map.h"
 #include "codec/json_write.h"
 #include "server/routes.h"
+#include "serving/request.h"
+#include "serving/request_log.h"
 
 namespace pelton::server {
 namespace {
@@ -74,6 +76,31 @@ void WriteBody(BodyKind kind, JsonWriter* w) {
   w->End().End().End().End();
 }
 
+void WriteNumber(std::string_view name, std::string_view in, int64_t max, std::string_view doc,
+                 JsonWriter* w) {
+  w->Key("parameters").Array().Object().Key("name").Value(name).Key("in").Value(in);
+  w->Key("description").Value(doc).Key("schema").Object().Key("type").Value("integer");
+  w->Key("minimum").Value(1).Key("maximum").Value(max).End().End().End();
+}
+
+// What stands in path, query and headers; a route has one of them at most.
+void WriteParameters(const Route& route, JsonWriter* w) {
+  const size_t brace = route.pattern.find('{');
+  if (brace != std::string_view::npos) {
+    const size_t end = route.pattern.find('}');
+    const std::string_view name = route.pattern.substr(brace + 1, end - brace - 1);
+    w->Key("parameters").Array().Object().Key("name").Value(name).Key("in").Value("path");
+    w->Key("required").Value(true).Key("schema").Object().Key("type").Value("string").End();
+    w->End().End();
+  } else if (route.body == BodyKind::kChat || route.body == BodyKind::kCompletions) {
+    WriteNumber("x-request-timeout-ms", "header", int64_t{serving::kTimeoutMaxS} * 1000,
+                "As the field timeout, in milliseconds; the shorter counts.", w);
+  } else if (route.pattern == "/v1/requests") {
+    WriteNumber("limit", "query", serving::RequestLog::kRecordsMax, "How many; 100 unless given.",
+                w);
+  }
+}
+
 void WriteOperation(const Route& route, JsonWriter* w) {
   w->Key(route.method == "POST" ? "post" : "get").Object();
   w->Key("summary").Value(route.summary).Key("x-access").Value(AccessName(route.access));
@@ -83,14 +110,7 @@ void WriteOperation(const Route& route, JsonWriter* w) {
     w->Object().Key("x-api-key").Array().End().End();
   }
   w->End();
-  const size_t brace = route.pattern.find('{');
-  if (brace != std::string_view::npos) {
-    const size_t end = route.pattern.find('}');
-    const std::string_view name = route.pattern.substr(brace + 1, end - brace - 1);
-    w->Key("parameters").Array().Object().Key("name").Value(name).Key("in").Value("path");
-    w->Key("required").Value(true).Key("schema").Object().Key("type").Value("string").End();
-    w->End().End();
-  }
+  WriteParameters(route, w);
   if (route.body != BodyKind::kNone) WriteBody(route.body, w);
   w->Key("responses").Object();
   w->Key("200").Object().Key("description").Value("The answer.").End();

@@ -35,7 +35,7 @@ Result<std::unique_ptr<identity::KeyRing>> MakeKeyRing(const ServerOptions& opti
     if (!role.ok()) return role.status().Prefixed(fmt::format("keys[{}]", i));
     const auto digest = codec::ParseSha256Hex(entry.sha256);
     if (!digest.ok()) return digest.status().Prefixed(fmt::format("keys[{}].sha256", i));
-    records.push_back({entry.tenant, *role, *digest});
+    records.push_back({entry.tenant, *role, *digest, entry.weight});
   }
   if (!options.api_key_file.empty()) {
     auto file = identity::ReadKeyFile(options.api_key_file);

@@ -15,12 +15,17 @@ struct KeyEntry {
   std::string tenant;
   std::string role = "user";
   std::string sha256;
+  double weight = 1;
 
   template <typename V>
   void Fields(V& v) {
     v.Field("tenant", tenant, {.help = "Tenant that the key belongs to."});
     v.Field("role", role, {.help = "What it may do.", .choices = {"user", "operator"}});
     v.Field("sha256", sha256, {.help = "SHA-256 of the key, 64 hexadecimal digits."});
+    v.Field("weight", weight,
+            {.help = "Part of the machine that the tenant gets while others want it too, relative "
+                     "to their weights; the same in all keys of a tenant.",
+             .min = identity::kWeightMin, .max = identity::kWeightMax});
   }
 };
 

@@ -33,7 +33,10 @@ constexpr Route kRoutes[] = {
     {"GET", "/metrics", kOperator, BodyKind::kNone, admin::Metrics, false,
      "Metrics as Prometheus text."},
     {"GET", "/v1/engine", kOperator, BodyKind::kNone, admin::Engine, false,
-     "What the engine holds and does: memory, CPU."},
+     "Memory, CPU, and of each model: what runs and waits, KV use, batch sizes, step times, pace."},
+    {"GET", "/v1/requests", kUser, BodyKind::kNone, admin::Requests, false,
+     "The last requests and where their time went (?limit=N, at most 1000): one's own tenant's; "
+     "operators see all."},
     {"GET", "/v1/admin/models", kOperator, BodyKind::kNone, admin::ListModels, false,
      "The models with their states, files and memory."},
     {"POST", "/v1/admin/models/{name}/load", kOperator, BodyKind::kModelAction, admin::LoadModel,

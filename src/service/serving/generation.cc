@@ -24,12 +24,15 @@ class Generation::Sink final : public backend::DeltaSink {
 
 Status Generation::Start(std::shared_ptr<const Served> model,
                          std::shared_ptr<ModelMetrics> metrics,
-                         std::vector<backend::SequenceRequest> sequences, Ticket ticket) {
+                         std::vector<backend::SequenceRequest> sequences, Ticket ticket,
+                         RequestRecord record) {
   // Held over all submissions: Cancel waits for the ids, and the pump for the outcome.
   const std::lock_guard lock(mutex_);
   if (cancelled_) return Cancelled("the client has gone");
   model_ = std::move(model);
   metrics_ = std::move(metrics);
+  record_ = std::move(record);
+  submitted_ns_ = NowNs();
   backend::Backend& backend = *model_->backend;
   for (size_t i = 0; i < sequences.size(); ++i) {
     sequences_.push_back(std::make_unique<Sequence>());
@@ -111,8 +114,10 @@ void Generation::Deliver(int index, Delta&& delta, int64_t at_ns) {
 
 void Generation::Observe(Sequence* sequence, const Delta& delta, int64_t at_ns) {
   const int fresh = delta.usage.completion_tokens - sequence->tokens;
+  sequence->usage = delta.usage;
   if (fresh > 0) {
     if (sequence->tokens == 0) {
+      Started(delta.usage.prompt_tokens);
       metrics_->first_token_s.Observe(static_cast<double>(at_ns - arrived_ns_) * 1e-9);
       metrics_->queue_s.Observe(static_cast<double>(delta.usage.queue_ns) * 1e-9);
     } else {
@@ -124,12 +129,28 @@ void Generation::Observe(Sequence* sequence, const Delta& delta, int64_t at_ns) 
     metrics_->generated_tokens.Add(static_cast<uint64_t>(fresh));
   }
   if (!delta.finish || sequence->finished) return;
+  sequence->finish = delta.finish;
+  metrics_->measure.Answered(delta.usage.completion_tokens);
   metrics_->prompt_tokens.Add(static_cast<uint64_t>(std::max(0, delta.usage.prompt_tokens)));
   metrics_->cached_tokens.Add(static_cast<uint64_t>(std::max(0, delta.usage.cached_tokens)));
   metrics_->finished[static_cast<size_t>(*delta.finish)]->Add();
 }
 
+// Its place in the queue is free.
+void Generation::Started(int prompt_tokens) {
+  const std::lock_guard lock(mutex_);
+  ticket_.Started(prompt_tokens);
+}
+
+void Generation::CompleteRecord() {
+  for (const auto& sequence : sequences_) record_.timings.Add(sequence->usage);
+  record_.timings.Complete(static_cast<double>(submitted_ns_ - arrived_ns_) * 1e-6);
+  if (const auto finish = sequences_.front()->finish) record_.finish = FinishReasonName(*finish);
+  if (log_ != nullptr) log_->Add(record_);
+}
+
 void Generation::Finish() {
+  CompleteRecord();
   metrics_->request_s.Observe(static_cast<double>(NowNs() - arrived_ns_) * 1e-9);
   Ticket ticket;
   {
@@ -138,7 +159,7 @@ void Generation::Finish() {
     ticket = std::move(ticket_);
   }
   ticket.Release();  // before the answer ends: who asks again at once finds the place free
-  output_->OnFinished();
+  output_->OnFinished(record_);
 }
 
 bool Generation::Tick(int64_t now_ns) {

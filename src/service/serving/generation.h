@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "backend/backend.h"
@@ -13,6 +14,7 @@
 #include "serving/catalogue.h"
 #include "serving/model_metrics.h"
 #include "serving/pump.h"
+#include "serving/request_log.h"
 
 namespace pelton::serving {
 
@@ -22,7 +24,8 @@ class Output {
  public:
   virtual ~Output() = default;
   virtual void OnDelta(int index, backend::Delta&& delta) = 0;
-  virtual void OnFinished() = 0;                // after the last sequence's last delta
+  // After the last sequence's last delta; `record` is complete.
+  virtual void OnFinished(const RequestRecord& record) = 0;
   virtual void OnTick(int64_t now_ns) = 0;      // every Pump::kTickMs while running
   // True while the reader is behind: the sequences pause until it is not.
   virtual bool Congested() = 0;
@@ -33,13 +36,17 @@ class Generation : public std::enable_shared_from_this<Generation> {  // thread-
   // Deltas of one sequence waiting at the pump; at so many the sequence pauses.
   static constexpr int kPendingMax = 64;
 
-  Generation(Pump& pump, std::shared_ptr<Output> output, int64_t arrived_ns)
-      : pump_(pump), output_(std::move(output)), arrived_ns_(arrived_ns) {}
+  // `log` may be null.
+  Generation(Pump& pump, std::shared_ptr<Output> output, int64_t arrived_ns,
+             RequestLog* log = nullptr)
+      : pump_(pump), output_(std::move(output)), arrived_ns_(arrived_ns), log_(log) {}
 
   // Submits every sequence, or none: on an error those already submitted are cancelled and the
   // output hears nothing. CANCELLED when Cancel came first.
+  // `record`: who asks for what; its timings are filled in here.
   Status Start(std::shared_ptr<const Served> model, std::shared_ptr<ModelMetrics> metrics,
-               std::vector<backend::SequenceRequest> sequences, Ticket ticket);
+               std::vector<backend::SequenceRequest> sequences, Ticket ticket,
+               RequestRecord record = {});
 
   void Cancel();         // the client has gone
   void ReaderDrained();  // the writer has room again
@@ -57,16 +64,21 @@ class Generation : public std::enable_shared_from_this<Generation> {  // thread-
     int64_t last_token_ns = 0;     // the rest: owned by the pump's thread
     int tokens = 0;
     bool finished = false;
+    backend::Usage usage;
+    std::optional<backend::FinishReason> finish;
   };
 
   backend::Flow Take(int index, backend::Delta&& delta);
   void Observe(Sequence* sequence, const backend::Delta& delta, int64_t at_ns);
+  void Started(int prompt_tokens);
+  void CompleteRecord();
   void Finish();
   void ResumeAll();
 
   Pump& pump_;
   const std::shared_ptr<Output> output_;
   const int64_t arrived_ns_;
+  RequestLog* const log_;
 
   mutable std::mutex mutex_;
   enum class State : uint8_t { kNew, kRunning, kRefused, kDone };
@@ -78,6 +90,8 @@ class Generation : public std::enable_shared_from_this<Generation> {  // thread-
   std::shared_ptr<const Served> model_;
   std::shared_ptr<ModelMetrics> metrics_;
   std::vector<std::unique_ptr<Sequence>> sequences_;
+  RequestRecord record_;
+  int64_t submitted_ns_ = 0;
 
   std::atomic<bool> congested_{false};
   std::atomic<bool> any_paused_{false};

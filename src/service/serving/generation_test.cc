@@ -81,9 +81,10 @@ class Recorder final : public Output {
     ++deltas_;
     changed_.notify_all();
   }
-  void OnFinished() override {
+  void OnFinished(const RequestRecord& record) override {
     const std::lock_guard lock(mutex_);
     ++finished_;
+    record_ = record;
     changed_.notify_all();
   }
   void OnTick(int64_t) override { ++ticks_; }
@@ -99,6 +100,7 @@ class Recorder final : public Output {
   std::condition_variable changed_;
   std::map<int, std::string> texts_;
   int deltas_ = 0, finished_ = 0;
+  RequestRecord record_;
   std::atomic<int> ticks_{0};
   std::atomic<bool> congested_{false};
 };
@@ -111,20 +113,23 @@ class GenerationTest : public ::testing::Test {
     served->backend = backend_;
     model_ = served;
     metrics_ = std::make_shared<ModelMetrics>(registry_, "m");
-    generation_ = std::make_shared<Generation>(pump_, output_, 0);
+    generation_ = std::make_shared<Generation>(pump_, output_, 0, &log_);
   }
   // As every backend's destructor does: a sink that nobody ends holds its generation, and that the
   // backend.
   ~GenerationTest() override { backend_->sinks_.clear(); }
 
   Status Start(int sequences) {
-    auto ticket = admission_.Admit("t", sequences, 1);
+    auto ticket = admission_.Admit({.tenant = "t", .model = "m", .sequences = sequences,
+                                    .prompt_tokens = 1});
     return generation_->Start(model_, metrics_,
-                              std::vector<backend::SequenceRequest>(sequences), *std::move(ticket));
+                              std::vector<backend::SequenceRequest>(sequences), *std::move(ticket),
+                              {.id = "r", .model = "m", .tenant = "t"});
   }
 
   FakeClock clock_;
   Admission admission_{{}, clock_};
+  RequestLog log_;
   obs::Registry registry_;
   std::shared_ptr<ScriptedBackend> backend_ = std::make_shared<ScriptedBackend>();
   std::shared_ptr<Recorder> output_ = std::make_shared<Recorder>();
@@ -147,6 +152,24 @@ TEST_F(GenerationTest, DeltasArriveInOrderAndTheEndOnce) {
   EXPECT_EQ(admission_.sequences(), 0);
   EXPECT_EQ(metrics_->finished[0]->value(), 1u);
   EXPECT_EQ(metrics_->finished[1]->value(), 1u);
+}
+
+TEST_F(GenerationTest, TheRecordOfARequestIsCompleteAndLogged) {
+  ASSERT_TRUE(Start(2).ok());
+  EXPECT_EQ(admission_.queued_tokens("m"), 1);
+  backend_->Send(1, "a");  // its first token
+  ASSERT_TRUE(output_->Wait([&] { return output_->deltas_ == 1; }));
+  backend_->Send(1, "b", FinishReason::kLength);
+  backend_->Send(2, "y", FinishReason::kStop);
+  ASSERT_TRUE(output_->Wait([&] { return output_->finished_ == 1; }));
+  EXPECT_EQ(output_->record_.id, "r");
+  EXPECT_EQ(output_->record_.finish, "length");
+  EXPECT_EQ(output_->record_.timings.sequences, 2);
+  const auto last = log_.Last("t", 10);
+  ASSERT_EQ(last.size(), 1u);
+  EXPECT_EQ(last[0].timings.sequences, 2);
+  EXPECT_TRUE(log_.Last("other", 10).empty());
+  EXPECT_EQ(admission_.queued_tokens("m"), 0);
 }
 
 TEST_F(GenerationTest, CancelReachesEverySequence) {

@@ -7,6 +7,7 @@
 
 #include "backend/backend.h"
 #include "obs/metrics.h"
+#include "serving/model_measure.h"
 
 namespace pelton::serving {
 
@@ -21,6 +22,7 @@ struct ModelMetrics {
   obs::Histogram& first_token_s;  // from the arrival of the request
   obs::Histogram& token_gap_s;
   obs::Histogram& request_s;
+  ModelMeasure measure;
 };
 
 // Gauges read from the backend's own figures, with vLLM's names beside ours. `stats` is called while

@@ -41,6 +41,12 @@ Status CheckPrompt(const std::vector<TokenId>& ids, const backend::Facts& facts,
                           facts.context, ids.size()))
         .WithParam(std::string(param));
   }
+  if (facts.kv_tokens > 0 && ids.size() >= static_cast<size_t>(facts.kv_tokens)) {
+    return OutOfRange(fmt::format("the KV cache of this model holds {} tokens, one of which is for "
+                                  "the answer; the prompt has {} tokens. Shorten the prompt",
+                                  facts.kv_tokens, ids.size()))
+        .WithParam(std::string(param));
+  }
   for (const TokenId id : ids) {
     if (id >= 0 && id < facts.vocab_size) continue;
     return InvalidArgument(fmt::format("token id {} is outside the vocabulary (0 to {})", id,
@@ -82,6 +88,12 @@ Status FillSampling(const GenerateRequest& request, const backend::Facts& facts,
   return OkStatus();
 }
 
+// Most tokens of one sequence that can ever be served.
+int RoomFor(const backend::Facts& facts) {
+  const int64_t kv = facts.kv_tokens > 0 ? facts.kv_tokens : facts.context;
+  return static_cast<int>(std::min<int64_t>(facts.context, kv));
+}
+
 uint64_t SeedOfChoice(uint64_t seed, int choice) {
   return choice == 0 ? seed : Mix64(seed ^ Mix64(static_cast<uint64_t>(choice)));
 }
@@ -93,6 +105,8 @@ Result<std::vector<SequenceRequest>> Prepare(const GenerateRequest& request,
   const backend::Facts& facts = backend.facts();
   SequenceRequest common;
   common.tenant = request.tenant;
+  common.tenant_weight = request.tenant_weight;
+  common.priority = request.priority;
   common.stop = request.stop;
   common.include_stop_in_text = request.include_stop_in_text;
   common.ignore_eos = request.ignore_eos;
@@ -111,7 +125,7 @@ Result<std::vector<SequenceRequest>> Prepare(const GenerateRequest& request,
                                     : status;
     }
     RETURN_IF_ERROR(CheckPrompt(*ids, facts, ParamOf(prompt)));
-    const int left = facts.context - static_cast<int>(ids->size());
+    const int left = RoomFor(facts) - static_cast<int>(ids->size());
     for (int choice = 0; choice < request.n; ++choice) {
       SequenceRequest sequence = common;
       sequence.prompt = *ids;

@@ -23,6 +23,8 @@ inline constexpr size_t kStopBytesMax = 256;
 inline constexpr int kLogitBiasMax = 1024;
 inline constexpr int kTopLogprobsMax = 20;
 inline constexpr int kMaxTokensMax = 1 << 20;
+inline constexpr int kPriorityMax = 100;
+inline constexpr int kTimeoutMaxS = 86'400;
 
 struct TextPrompt {
   std::string text;
@@ -54,7 +56,10 @@ struct GenerateRequest {
   bool ignore_eos = false;
   bool special_tokens_in_text = false;
 
+  std::string id;            // as the client knows it; for the log of requests
   std::string tenant;
+  double tenant_weight = 1;
+  int priority = 0;          // higher first
   int64_t arrived_ns = 0;   // monotonic
   int64_t deadline_ns = 0;  // monotonic; 0: none
 };

@@ -14,6 +14,7 @@
 #include "serving/prep_pool.h"
 #include "serving/pump.h"
 #include "serving/request.h"
+#include "serving/request_log.h"
 
 namespace pelton::serving {
 
@@ -42,11 +43,13 @@ class Service {  // thread-safe
   Catalogue& catalogue() { return catalogue_; }
   PrepPool& prep() { return prep_; }
   const Admission& admission() const { return admission_; }
+  const RequestLog& requests() const { return log_; }
 
   // For OnClosed and OnDrained to reach before anything runs.
   std::shared_ptr<Generation> NewGeneration(std::shared_ptr<Output> output, int64_t arrived_ns);
 
-  // Prepares, admits and submits; on a prep thread. `model` is what Catalogue::Find gave.
+  // Admits by estimate, prepares, settles and submits; on a prep thread. `model` is what
+  // Catalogue::Find gave. DEADLINE_EXCEEDED when the request's time is over already.
   Status Start(const std::shared_ptr<const Served>& model, const GenerateRequest& request,
                const std::shared_ptr<Generation>& generation);
 
@@ -61,8 +64,10 @@ class Service {  // thread-safe
  private:
   std::shared_ptr<ModelMetrics> MetricsOf(const std::string& model);
 
+  RequestLog log_;
   Catalogue& catalogue_;
   obs::Registry& registry_;
+  const Clock& clock_;
   Admission admission_;
   std::mutex metrics_mutex_;
   std::map<std::string, std::shared_ptr<ModelMetrics>> metrics_;  // guarded by metrics_mutex_

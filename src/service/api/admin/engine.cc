@@ -42,6 +42,7 @@ void Engine(const Call& call) {
   codec::JsonWriter w(&body);
   w.Object();
   WriteMachine(call.app, &w);
+  WriteModels(call.app, &w);
   w.End();
   call.exchange->Respond(JsonResponse(std::move(body)));
 }

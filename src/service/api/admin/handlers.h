@@ -1,4 +1,4 @@
-// What operators and probes ask: health, readiness, version, metrics.
+// What operators and probes ask: health, readiness, version, metrics, figures.
 #pragma once
 
 #include "api/app.h"
@@ -11,10 +11,14 @@ void Readyz(const Call& call);    // 200 when all models are loaded and nothing 
 void Health(const Call& call);    // 503 until first ready, then as Healthz
 void Version(const Call& call);
 void Metrics(const Call& call);
+void Requests(const Call& call);  // the last requests and their timings: one's own, operators all
+
+void Engine(const Call& call);    // memory, CPU, and of each model: what runs, waits, steps take
 
 // Memory and CPU: "memory" and "cpu" members of an object that has been begun.
 void WriteMachine(const App& app, codec::JsonWriter* w);
-void Engine(const Call& call);
+// What models do: "models" and "admission".
+void WriteModels(const App& app, codec::JsonWriter* w);
 
 // Body of the three: {"path": FILE, "evict": false, "wait": true}, each optional.
 void ListModels(const Call& call);

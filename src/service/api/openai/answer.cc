@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "api/status_map.h"
+#include "api/timings.h"
 #include "codec/sse.h"
 
 namespace pelton::api::openai {
@@ -35,6 +36,15 @@ void Note(std::span<const Choice> choices, int n, Notes* notes) {
   }
 }
 
+// As one more member of the JSON object that `body` is.
+void AppendTimings(const serving::Timings& timings, std::string* body) {
+  body->pop_back();
+  *body += ",\"timings\":";
+  codec::JsonWriter w(body);
+  WriteTimings(timings, &w);
+  body->push_back('}');
+}
+
 class StreamAnswer final : public serving::Output {
  public:
   explicit StreamAnswer(AnswerParts parts)
@@ -56,7 +66,7 @@ class StreamAnswer final : public serving::Output {
     if (!events.empty()) Write(std::move(events));
   }
 
-  void OnFinished() override {
+  void OnFinished(const serving::RequestRecord& record) override {
     Note(choices_, parts_.n, parts_.notes.get());
     if (!error_.ok() && !started_) {
       parts_.exchange->Respond(ErrorResponse(error_));
@@ -67,8 +77,10 @@ class StreamAnswer final : public serving::Output {
       // An explicit error and no [DONE]: a client never takes a broken answer for a whole one.
       codec::AppendSseData(ErrorBody(error_), &events);
     } else {
-      if (parts_.include_usage) {
-        codec::AppendSseData(parts_.shape->UsageChunk(choices_), &events);
+      if (parts_.include_usage || parts_.timings) {
+        std::string chunk = parts_.shape->UsageChunk(choices_);
+        if (parts_.timings) AppendTimings(record.timings, &chunk);
+        codec::AppendSseData(chunk, &events);
       }
       codec::AppendSseData("[DONE]", &events);
     }
@@ -120,13 +132,15 @@ class WholeAnswer final : public serving::Output {
     if (error_.ok()) error_ = ErrorOf(delta);
   }
 
-  void OnFinished() override {
+  void OnFinished(const serving::RequestRecord& record) override {
     Note(choices_, parts_.n, parts_.notes.get());
     if (!error_.ok()) {
       parts_.exchange->Respond(ErrorResponse(error_));
       return;
     }
-    net::Response response = JsonResponse(parts_.shape->Whole(choices_));
+    std::string body = parts_.shape->Whole(choices_);
+    if (parts_.timings) AppendTimings(record.timings, &body);
+    net::Response response = JsonResponse(std::move(body));
     if (!parts_.ignored_header.empty()) {
       response.headers.Add("x-pelton-ignored", parts_.ignored_header);
     }

@@ -17,6 +17,7 @@ struct AnswerParts {
   std::unique_ptr<Shape> shape;
   int choices = 1;
   bool include_usage = false;
+  bool timings = false;         // the answer, or the stream's last chunk, says where the time went
   std::string ignored_header;   // x-pelton-ignored; empty: none
   size_t write_buffer_max = 0;  // above it the reader is behind
   int64_t arrived_ns = 0;

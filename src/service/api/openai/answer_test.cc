@@ -64,7 +64,7 @@ TEST_F(AnswerTest, AStreamEndsWithUsageAndDone) {
   const auto answer = MakeStreamAnswer(Parts(true));
   answer->OnDelta(0, Make("a"));
   answer->OnDelta(0, Make("", FinishReason::kStop));
-  answer->OnFinished();
+  answer->OnFinished({});
   EXPECT_EQ(exchange_->response_.status, 200);
   EXPECT_EQ(*exchange_->response_.headers.Find("content-type"), "text/event-stream");
   EXPECT_EQ(*exchange_->response_.headers.Find("x-pelton-ignored"), "foo");
@@ -78,7 +78,7 @@ TEST_F(AnswerTest, AStreamEndsWithUsageAndDone) {
 TEST_F(AnswerTest, AnErrorBeforeTheFirstByteKeepsItsOwnStatus) {
   const auto answer = MakeStreamAnswer(Parts());
   answer->OnDelta(0, Make("", FinishReason::kError, DeadlineExceeded("late")));
-  answer->OnFinished();
+  answer->OnFinished({});
   EXPECT_EQ(exchange_->response_.status, 504);
   EXPECT_EQ(exchange_->answers_, 1);
   EXPECT_EQ(exchange_->written_, "");
@@ -89,7 +89,7 @@ TEST_F(AnswerTest, AnErrorLaterIsAnEventAndNoDone) {
   const auto answer = MakeStreamAnswer(Parts(true));
   answer->OnDelta(0, Make("a"));
   answer->OnDelta(0, Make("b", FinishReason::kCancelled));
-  answer->OnFinished();
+  answer->OnFinished({});
   EXPECT_NE(exchange_->written_.find("\"error\""), std::string::npos);
   EXPECT_EQ(exchange_->written_.find("[DONE]"), std::string::npos);
   EXPECT_TRUE(exchange_->finished_);
@@ -121,13 +121,13 @@ TEST_F(AnswerTest, AWholeAnswerCollectsAndAnErrorReplacesIt) {
   auto answer = MakeWholeAnswer(Parts());
   answer->OnDelta(0, Make("a"));
   answer->OnDelta(0, Make("b", FinishReason::kStop));
-  answer->OnFinished();
+  answer->OnFinished({});
   EXPECT_NE(exchange_->response_.body.find("\"content\":\"ab\""), std::string::npos);
   EXPECT_EQ(*exchange_->response_.headers.Find("x-pelton-ignored"), "foo");
   answer = MakeWholeAnswer(Parts());
   answer->OnDelta(0, Make("a"));
   answer->OnDelta(0, Make("b", FinishReason::kError, Internal("broken")));
-  answer->OnFinished();
+  answer->OnFinished({});
   EXPECT_EQ(exchange_->response_.status, 500);
   EXPECT_EQ(exchange_->response_.body.find("\"ab\""), std::string::npos);
 }

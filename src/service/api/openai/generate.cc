@@ -1,6 +1,7 @@
 // /v1/chat/completions and /v1/completions, from the body to a generation under way.
 #include <fmt/core.h>
 
+#include <charconv>
 #include <utility>
 
 #include "api/openai/answer.h"
@@ -14,6 +15,7 @@ namespace pelton::api::openai {
 namespace {
 
 constexpr int64_t kPrepFullRetryMs = 1000;
+constexpr char kTimeoutHeader[] = "x-request-timeout-ms";
 
 // Hears of a vanished client from the first moment, also while the request is still being read.
 class Abandon {
@@ -76,12 +78,40 @@ AnswerParts PartsOf(const Call& call, const Flavour& flavour, const ParsedReques
   parts.choices = static_cast<int>(parsed.request.prompts.size()) * parsed.request.n;
   parts.shape = flavour.shape(std::move(head), parts.choices);
   parts.include_usage = parsed.form.include_usage;
+  parts.timings = parsed.form.timings;
   parts.ignored_header = IgnoredHeader(parsed.form.ignored);
   parts.write_buffer_max = call.app.write_buffer_max;
   parts.arrived_ns = call.arrived_ns;
   parts.notes = call.notes;
   parts.n = parsed.request.n;
   return parts;
+}
+
+// Milliseconds in a header; 0 when there is none.
+Result<int64_t> HeaderTimeoutMs(const net::RequestHead& head) {
+  const auto text = head.headers.Find(kTimeoutHeader);
+  if (!text) return int64_t{0};
+  int64_t ms = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ms);
+  if (error == std::errc() && end == text->data() + text->size() && ms >= 1 &&
+      ms <= int64_t{serving::kTimeoutMaxS} * 1000) {
+    return ms;
+  }
+  return InvalidArgument(fmt::format("the header {} must be a whole number of milliseconds from 1 "
+                                     "to {}", kTimeoutHeader, int64_t{serving::kTimeoutMaxS} * 1000))
+      .WithParam(kTimeoutHeader);
+}
+
+// The shortest of what header, body and --request-timeout-s say.
+Result<int64_t> DeadlineNs(const Call& call, const ParsedRequest& parsed) {
+  const auto header_ms = HeaderTimeoutMs(call.exchange->head());
+  if (!header_ms.ok()) return header_ms.status();
+  double seconds = 0;
+  for (const double limit_s : {static_cast<double>(*header_ms) * 1e-3, parsed.timeout_s,
+                               call.app.options.request_timeout_s}) {
+    if (limit_s > 0 && (seconds == 0 || limit_s < seconds)) seconds = limit_s;
+  }
+  return seconds == 0 ? 0 : call.arrived_ns + static_cast<int64_t>(seconds * 1e9);
 }
 
 // One request on its way to a generation: read, then perhaps waiting for its model, then started.
@@ -131,19 +161,31 @@ class Attempt final : public serving::LoadWaiter, public std::enable_shared_from
     auto parsed = flavour_.parse(call_.exchange->body(), call_.app.options.strict_api);
     if (!parsed.ok()) return parsed.status();
     parsed_ = *std::move(parsed);
+    RETURN_IF_ERROR(NoteCaller());
     auto model = call_.app.service.catalogue().FindOrWait(parsed_.request.model,
                                                           shared_from_this());
     if (!model.ok()) return model.status();
     return *model ? Start(*model) : OkStatus();  // null: OnEnd goes on
   }
 
-  Status Start(const std::shared_ptr<const serving::Served>& model) {
+  // Who asks, how urgently, and by when.
+  Status NoteCaller() {
     serving::GenerateRequest& request = parsed_.request;
-    request.tenant = call_.caller.tenant;
-    request.arrived_ns = call_.arrived_ns;
-    if (const double limit_s = call_.app.options.request_timeout_s; limit_s > 0) {
-      request.deadline_ns = call_.arrived_ns + static_cast<int64_t>(limit_s * 1e9);
+    if (request.priority > 0 && call_.caller.role != identity::Role::kOperator) {
+      return std::move(PermissionDenied("'priority' below 0 needs a key of role operator"))
+          .WithParam("priority");
     }
+    request.id = call_.request_id;
+    request.tenant = call_.caller.tenant;
+    request.tenant_weight = call_.caller.weight;
+    request.arrived_ns = call_.arrived_ns;
+    const auto deadline_ns = DeadlineNs(call_, parsed_);
+    if (!deadline_ns.ok()) return deadline_ns.status();
+    request.deadline_ns = *deadline_ns;
+    return OkStatus();
+  }
+
+  Status Start(const std::shared_ptr<const serving::Served>& model) {
     call_.notes->model = model->name;
     AnswerParts parts = PartsOf(call_, flavour_, parsed_, model->name);
     parts.stream_begun = stream_begun_;
@@ -151,7 +193,7 @@ class Attempt final : public serving::LoadWaiter, public std::enable_shared_from
                                       : MakeWholeAnswer(std::move(parts));
     auto generation = call_.app.service.NewGeneration(std::move(output), call_.arrived_ns);
     abandon_->Set(generation);
-    return call_.app.service.Start(model, request, generation);
+    return call_.app.service.Start(model, parsed_.request, generation);
   }
 
   void Refuse(const Status& status) {

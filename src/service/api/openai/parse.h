@@ -19,12 +19,14 @@ struct AnswerForm {
   bool stream = false;
   bool include_usage = false;
   bool logprobs = false;
+  bool timings = false;
   std::vector<std::string> ignored;  // names for x-pelton-ignored
 };
 
 struct ParsedRequest {
   serving::GenerateRequest request;
   AnswerForm form;
+  double timeout_s = 0;  // 0: none
 };
 
 struct ParsedTokenize {

@@ -111,6 +111,10 @@ Status ReadGeneration(const Json& body, ParsedRequest* out) {
   if (const Json* seed = Given(body, "seed")) wish.seed = seed->AsInt();
   RETURN_IF_ERROR(ReadStop(body, &request.stop));
   RETURN_IF_ERROR(ReadLogitBias(body, &wish.logit_bias));
+  // As vLLM's, where lower goes first.
+  request.priority = -IntOf(body, "priority").value_or(0);
+  if (const Json* timeout = Given(body, "timeout")) out->timeout_s = *timeout->AsDouble();
+  out->form.timings = GivenBool(body, "timings", false);
   request.ignore_eos = GivenBool(body, "ignore_eos", false);
   request.include_stop_in_text = GivenBool(body, "include_stop_str_in_output", false);
   request.special_tokens_in_text = !GivenBool(body, "skip_special_tokens", true);

@@ -228,6 +228,21 @@ TEST(ChatParse, MaxCompletionTokensWinsAndTopLogprobsNeedsLogprobs) {
   EXPECT_EQ(ParseChat(Chat(""), false)->request.sampling.top_logprobs, -1);
 }
 
+TEST(ChatParse, PriorityTimeoutAndTimings) {
+  const auto plain = ParseChat(Chat(""), false);
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(plain->request.priority, 0);
+  EXPECT_EQ(plain->timeout_s, 0);
+  EXPECT_FALSE(plain->form.timings);
+  const auto given = ParseChat(Chat(R"("priority":-3,"timeout":1.5,"timings":true)"), true);
+  ASSERT_TRUE(given.ok());
+  EXPECT_EQ(given->request.priority, 3);  // lower goes first outside, higher inside
+  EXPECT_EQ(given->timeout_s, 1.5);
+  EXPECT_TRUE(given->form.timings);
+  EXPECT_EQ(StatusOf(kChat, R"("timeout":0)").param(), "timeout");
+  EXPECT_EQ(StatusOf(kCompletions, R"("priority":101)").param(), "priority");
+}
+
 TEST(ChatParse, StreamOptionsBelongToStreams) {
   EXPECT_EQ(StatusOf(kChat, "\"stream_options\":{\"include_usage\":true}").param(),
             "stream_options");

@@ -51,6 +51,8 @@ class SimBackend final : public Backend {
     facts_.architecture = "sim";
     facts_.context = options.context;
     facts_.vocab_size = sim::kVocabSize;
+    facts_.sequences_max = options.slots + options.queue;
+    facts_.kv_tokens = int64_t{options.slots} * options.context;
     stats_.heartbeat_ns = NowNs();
     thread_ = StartThread("sim", [this](std::stop_token stop) { Loop(stop); });
   }
@@ -97,6 +99,7 @@ class SimBackend final : public Backend {
   }
   void Loop(const std::stop_token& stop);
   void DrainInbox(const std::stop_token& stop);
+  void Enqueue(Sequence&& sequence);
   void Apply(const std::vector<RequestId>& cancels, const std::vector<RequestId>& resumes);
   void DropExpired(int64_t now_ns);
   void Admit(int64_t now_ns);
@@ -183,7 +186,7 @@ void SimBackend::DrainInbox(const std::stop_token& stop) {
     wake_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(0, wait_ns)), [&] {
       return stop.stop_requested() || !inbox_.empty() || !cancels_.empty() || !resumes_.empty();
     });
-    for (Sequence& sequence : inbox_) waiting_.push_back(std::move(sequence));
+    for (Sequence& sequence : inbox_) Enqueue(std::move(sequence));
     stats_.waiting += static_cast<int>(inbox_.size());
     inbox_.clear();
     cancels.swap(cancels_);
@@ -216,6 +219,15 @@ void SimBackend::Apply(const std::vector<RequestId>& cancels,
   }
 }
 
+// Higher priority first, then earlier arrival.
+void SimBackend::Enqueue(Sequence&& sequence) {
+  const auto at = std::upper_bound(waiting_.begin(), waiting_.end(), sequence.request.priority,
+                                   [](int priority, const Sequence& other) {
+                                     return priority > other.request.priority;
+                                   });
+  waiting_.insert(at, std::move(sequence));
+}
+
 // As the own engine: what waits beyond its deadline is never started.
 void SimBackend::DropExpired(int64_t now_ns) {
   std::erase_if(waiting_, [&](Sequence& sequence) {
@@ -235,6 +247,8 @@ void SimBackend::Admit(int64_t now_ns) {
     const size_t prompt = sequence.request.prompt.size();
     sequence.usage.prompt_tokens = static_cast<int>(prompt);
     sequence.usage.queue_ns = now_ns - sequence.submitted_ns;
+    sequence.usage.wait_places_ns = sequence.usage.queue_ns;
+    sequence.usage.prompt_chunks = 1;
     prompt_tokens_ += prompt;
     sequence.due_ns =
         now_ns + static_cast<int64_t>((static_cast<double>(prompt) / options_.prefill +
@@ -269,6 +283,7 @@ bool SimBackend::Emit(Sequence* sequence, int64_t now_ns) {
   const TokenId id = sim::kFirstWord + static_cast<TokenId>(draw % sim::kWords);
   sequence->held += sim::PieceOf(id);
   if (usage.completion_tokens++ == 0) usage.first_token_ns = now_ns - sequence->submitted_ns;
+  usage.decode_steps = usage.completion_tokens - 1;
   ++generated_;
   if (request.top_logprobs >= 0) {
     TokenOut token{.id = id, .bytes = sim::PieceOf(id), .logprob = -0.25f, .top = {}};

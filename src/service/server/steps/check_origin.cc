@@ -30,7 +30,8 @@ net::Response Preflight() {
   response.status = 204;
   response.headers.Add("access-control-allow-methods", "GET, HEAD, POST, OPTIONS");
   response.headers.Add("access-control-allow-headers",
-                       "authorization, content-type, x-api-key, x-request-id");
+                       "authorization, content-type, x-api-key, x-request-id, "
+                       "x-request-timeout-ms");
   response.headers.Add("access-control-max-age", "600");
   return response;
 }
