@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/plain_file.h"
 
 namespace pelton {
 namespace {
@@ -47,6 +48,13 @@ ssize_t ReadAll(int fd, uint64_t offset, std::span<std::byte> into) {
     done += static_cast<size_t>(got);
   }
   return static_cast<ssize_t>(done);
+}
+
+Status ReadWhole(int fd, uint64_t offset, std::span<std::byte> into) {
+  const ssize_t got = ReadAll(fd, offset, into);
+  if (got < 0) return DataLoss(std::generic_category().message(errno));
+  if (static_cast<size_t>(got) != into.size()) return DataLoss("the file ends early");
+  return OkStatus();
 }
 
 // What the page cache has from `offset` on, in whole kDirectAlign units.
@@ -136,10 +144,7 @@ OwnFile::~OwnFile() {
 }
 
 Status OwnFile::Read(uint64_t offset, std::span<std::byte> into) const {
-  const ssize_t got = ReadAll(fd_, offset, into);
-  if (got < 0) return DataLoss(std::generic_category().message(errno));
-  if (static_cast<size_t>(got) != into.size()) return DataLoss("the file ends early");
-  return OkStatus();
+  return ReadWhole(fd_, offset, into);
 }
 
 Status OwnFile::ReadLarge(uint64_t offset, std::span<std::byte> into) const {
@@ -167,6 +172,32 @@ void OwnFile::Touch() const {
   const timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
   futimens(fd_, times);
 }
+
+Result<PlainFile> PlainFile::Open(const std::string& path) {
+  PlainFile file;
+  file.fd_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file.fd_ < 0) return FileError(path, errno);
+  struct stat info {};
+  if (fstat(file.fd_, &info) != 0) return FileError(path, errno);
+  if (!S_ISREG(info.st_mode)) return FailedPrecondition(path + ": is not a regular file");
+  return file;
+}
+
+PlainFile::~PlainFile() {
+  if (fd_ >= 0) close(fd_);
+}
+
+Result<FileIdentity> PlainFile::identity() const {
+  struct stat info {};
+  if (fstat(fd_, &info) != 0) return FileError("fstat", errno);
+  return IdentityFrom(info);
+}
+
+Status PlainFile::Read(uint64_t offset, std::span<std::byte> into) const {
+  return ReadWhole(fd_, offset, into);
+}
+
+void PlainFile::DropCached() const { posix_fadvise(fd_, 0, 0, POSIX_FADV_DONTNEED); }
 
 Result<PartialFile> PartialFile::Create(const std::string& path) {
   PartialFile file;

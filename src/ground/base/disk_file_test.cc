@@ -13,6 +13,7 @@
 
 #include "base/fast_hash.h"
 #include "base/mapped_file.h"
+#include "base/plain_file.h"
 
 namespace pelton {
 namespace {
@@ -145,6 +146,22 @@ TEST(OwnFile, WhatOthersMayWriteIsNotRead) {
   EXPECT_FALSE(OwnFile::Open(folder.path + "/link").ok());
   EXPECT_EQ(OwnFile::Open(folder.path + "/none").status().code(), StatusCode::kNotFound);
   EXPECT_FALSE(OwnFile::Open(folder.path).ok());
+}
+
+TEST(PlainFile, ThatIsCutIsAnErrorAndNotASignal) {
+  const TempFolder folder;
+  const std::string path = folder.path + "/file";
+  std::ofstream(path) << std::string(9000, 'x');
+  auto file = PlainFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_EQ(*file->identity(), *IdentityOf(path));
+  std::vector<std::byte> bytes(9000);
+  EXPECT_TRUE(file->Read(0, bytes).ok());
+  file->DropCached();
+  EXPECT_TRUE(file->Read(0, bytes).ok());
+  ASSERT_EQ(truncate(path.c_str(), 8999), 0);
+  EXPECT_EQ(file->Read(0, bytes).code(), StatusCode::kDataLoss);
+  EXPECT_FALSE(PlainFile::Open(folder.path).ok());
 }
 
 TEST(FileIdentity, MovesWithEveryChange) {

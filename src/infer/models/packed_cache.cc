@@ -10,6 +10,7 @@
 #include "base/disk_file.h"
 #include "base/fast_hash.h"
 #include "base/log.h"
+#include "base/plain_file.h"
 #include "codec/sha256.h"
 #include "kernels/layout_version.h"
 #include "models/weights.h"
@@ -44,13 +45,6 @@ uint64_t SourceIdentity(const format::ModelFile& file) {
     hash = FastHash(std::as_bytes(std::span(words)), hash);
   }
   return std::max<uint64_t>(hash, 1);
-}
-
-bool SourceUnchanged(const format::ModelFile& file) {
-  return std::ranges::all_of(file.files(), [](const MappedFile& mapped) {
-    const auto now = IdentityOf(mapped.path());
-    return now.ok() && *now == mapped.identity();
-  });
 }
 
 // Pieces of kPackedChunkBytes of all tensors, in order.
@@ -101,6 +95,60 @@ uint64_t SamplesOf(std::span<const std::span<const std::byte>> tensors) {
   return hash;
 }
 
+// The files of a model, read once more in the background: by descriptor, so that nothing becomes
+// resident and a file that is cut meanwhile is an error.
+class SourceFiles {
+ public:
+  explicit SourceFiles(const format::ModelFile& model) : model_(model) {}
+
+  // ContentOf, provided that the files are still those that were opened.
+  Result<uint64_t> Content(const PackedImage& image, const std::stop_token& stop) {
+    for (const MappedFile& mapped : model_.files()) {
+      auto file = PlainFile::Open(mapped.path());
+      RETURN_IF_ERROR(file.status());
+      files_.push_back(*std::move(file));
+    }
+    RETURN_IF_ERROR(CheckUnchanged());  // before, so that nothing is read in vain, and after
+    std::vector<std::byte> buffer(kPackedChunkBytes);
+    std::vector<uint64_t> sums;
+    for (const std::span<const std::byte> piece : Pieces(image.source_bytes)) {
+      if (stop.stop_requested()) return Status(StatusCode::kAborted, "stopped");
+      const auto read = Read(piece, buffer);
+      RETURN_IF_ERROR(read.status());
+      sums.push_back(FastHash(*read));
+    }
+    RETURN_IF_ERROR(CheckUnchanged());
+    return SumOfPieces(sums);
+  }
+  void DropCached() const {
+    for (const PlainFile& file : files_) file.DropCached();
+  }
+
+ private:
+  Status CheckUnchanged() const {
+    for (size_t i = 0; i < files_.size(); ++i) {
+      const auto now = files_[i].identity();
+      if (now.ok() && *now == model_.files()[i].identity()) continue;
+      return FailedPrecondition(model_.files()[i].path() + " has changed since it was packed");
+    }
+    return OkStatus();
+  }
+  // The piece out of its file, or itself where it lies in none.
+  Result<std::span<const std::byte>> Read(std::span<const std::byte> piece, std::span<std::byte> buffer) {
+    for (size_t i = 0; i < files_.size(); ++i) {
+      const std::span<const std::byte> all = model_.files()[i].bytes();
+      if (piece.data() < all.data() || piece.data() >= all.data() + all.size()) continue;
+      const auto into = buffer.first(piece.size());
+      RETURN_IF_ERROR(files_[i].Read(static_cast<uint64_t>(piece.data() - all.data()), into));
+      return std::span<const std::byte>(into);
+    }
+    return piece;
+  }
+
+  const format::ModelFile& model_;
+  std::vector<PlainFile> files_;
+};
+
 class KeyText {
  public:
   void Add(std::string_view text) {
@@ -149,6 +197,7 @@ PackedImage PackedCache::Describe(const WeightPlan& plan, const format::ModelFil
     offset += nn::WeightArena::Rounded(section.bytes);
   }
   key.AddNumber(static_cast<int64_t>(SamplesOf(image.source_bytes)));
+  for (const auto& tensor : image.source_bytes) file.DropPages(tensor);  // reading ahead maps more
   image.head.key = key.Finish();
   image.head.identity.source = SourceIdentity(file);
   return image;
@@ -239,18 +288,14 @@ Status PackedCache::Write(const PackedImage& image, std::stop_token stop) const 
       RETURN_IF_ERROR(file->Write(head_bytes + at, chunk));
       file->Flush(head_bytes + at, chunk.size());
     }
-    std::vector<uint64_t> sums;
-    for (const std::span<const std::byte> piece : Pieces(image.source_bytes)) {
-      if (stop.stop_requested()) return Status(StatusCode::kAborted, "stopped");
-      sums.push_back(FastHash(piece));
-      image.source->DropPages(piece);
-    }
-    head.content = SumOfPieces(sums);
-    if (!SourceUnchanged(*image.source)) {
-      return FailedPrecondition(image.source->path() + " has changed since it was packed");
-    }
+    SourceFiles source(*image.source);
+    const auto content = source.Content(image, stop);
+    RETURN_IF_ERROR(content.status());
+    head.content = *content;
     RETURN_IF_ERROR(file->Write(0, format::WritePackedHead(head)));
-    return file->Commit();
+    RETURN_IF_ERROR(file->Commit());
+    source.DropCached();
+    return OkStatus();
   };
   const Status status = write();
   if (!status.ok() && status.code() != StatusCode::kAborted) WarnOnce(status);
