@@ -100,6 +100,42 @@ void PackIntPiece(const PackedMatrix& plan, DType dtype, const std::byte* rows, 
   }
 }
 
+// Where the parts of a block of 32 lie in the file, for types whose codes are in our order already: a byte
+// of 4-bit codes holds elements i and i + 16, as JoinNibbles makes it, and 8-bit codes stand in line.
+struct RawBlock {
+  size_t bytes, codes;
+};
+RawBlock RawBlockOf(DType dtype) {
+  switch (dtype) {
+    case DType::kQ4_0: return {18, 2};
+    case DType::kQ4_1: return {20, 4};
+    case DType::kQ8_0: return {34, 2};
+    default: return {0, 0};
+  }
+}
+
+// A whole panel of such a type, k a multiple of 64: scales are copied and codes transposed.
+void PackRawPanel(const PackedMatrix& plan, const RawBlock& raw, const std::byte* rows, size_t row_bytes,
+                  std::byte* panel) {
+  const IntBlock shape = IntBlockOf(plan);
+  const size_t code_bytes = (shape.bytes - shape.codes) / 2;
+  for (int64_t half = 0; half < int64_t{plan.k} / kActivationGroup; ++half) {
+    const std::byte* in = rows + static_cast<size_t>(half) * raw.bytes;
+    std::byte* block = panel + static_cast<size_t>(half / 2) * shape.bytes;
+    std::byte* scales = block + static_cast<size_t>(half % 2) * kPanelCols * 2;
+    for (size_t col = 0; col < kPanelCols; ++col) {
+      std::memcpy(scales + col * 2, in + col * row_bytes, 2);
+      if (!plan.symmetric) std::memcpy(scales + shape.mins + col * 2, in + col * row_bytes + 2, 2);
+    }
+    std::byte* codes = block + shape.codes + static_cast<size_t>(half % 2) * code_bytes;
+    for (size_t at = 0; at < code_bytes / kPanelCols; at += 16) {
+      TransposeWords(in + raw.codes + at, row_bytes, codes + at * kPanelCols);
+    }
+    if (plan.layout != Layout::kInt8) continue;
+    for (size_t i = 0; i < code_bytes; ++i) codes[i] ^= std::byte{0x80};  // int8 + 128
+  }
+}
+
 // Inputs from `begin` of one column.
 void PackFloatColumn(const PackedMatrix& plan, const std::byte* row, int64_t begin, int col,
                      std::byte* panel) {
@@ -177,11 +213,16 @@ void PackPanels(const PackedMatrix& plan, DType dtype, const std::byte* rows, in
                 int panel_end, std::byte* dst) {
   const size_t row_bytes = RowOffset(dtype, plan.k);
   const size_t panel_bytes = PanelBytes(plan);
+  const RawBlock raw = RawBlockOf(dtype);
   for (int p = panel_begin; p < panel_end; ++p) {
     std::byte* panel = dst + static_cast<size_t>(p) * panel_bytes;
     const int cols = std::min(kPanelCols, plan.n - p * kPanelCols);
     if (cols < kPanelCols || plan.k % kBlockInputs != 0) std::memset(panel, 0, panel_bytes);
     const std::byte* first = rows + static_cast<size_t>(p * kPanelCols) * row_bytes;
+    if (raw.bytes > 0 && cols == kPanelCols && plan.k % kBlockInputs == 0) {
+      PackRawPanel(plan, raw, first, row_bytes, panel);
+      continue;
+    }
     if (IsInteger(plan.layout)) {
       for (int64_t at = 0; at < plan.k; at += kPiece) {
         const int count = static_cast<int>(std::min<int64_t>(kPiece, plan.k - at));
