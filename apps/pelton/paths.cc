@@ -22,6 +22,12 @@ bool IsLaterShard(const std::string& name) {
   return of != std::string::npos && of >= 6 && name.substr(of - 5, 5) != "00001";
 }
 
+// A Hugging Face folder, pulled whole.
+bool IsFolderModel(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / "config.json", error) && fs::exists(folder / "tokenizer.json", error);
+}
+
 std::string Lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -83,7 +89,8 @@ std::vector<std::string> PulledModels(const std::string& state_dir) {
   const std::string root = ModelsDir(state_dir);
   for (const auto& entry : fs::recursive_directory_iterator(root, error)) {
     const std::string name = entry.path().filename().string();
-    if (name.ends_with(".gguf") && !IsLaterShard(name.substr(0, name.size() - 5))) {
+    const bool file = name.ends_with(".gguf") && !IsLaterShard(name.substr(0, name.size() - 5));
+    if (file || (entry.is_directory(error) && IsFolderModel(entry.path()))) {
       found.push_back(fs::relative(entry.path(), root, error).string());
     }
   }
@@ -107,7 +114,7 @@ Result<std::string> ResolveModel(const std::string& word, const std::string& sta
     return FailedPrecondition(fmt::format("several models fit '{}'; {}", word, there));
   }
   return NotFound(fmt::format("no model{} here; {}. Get one: pelton pull ORG/NAME:Q4_K_M, or give a "
-                              ".gguf file", word.empty() ? "" : " '" + word + "'", there));
+                              ".gguf file or a folder", word.empty() ? "" : " '" + word + "'", there));
 }
 
 }  // namespace pelton::app

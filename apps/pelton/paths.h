@@ -20,7 +20,7 @@ std::string ModelsDir(const std::string& state_dir);
 // ~/.cache/pelton/packed, else "off".
 std::string PackedCacheDir(const std::string& option);
 
-// GGUF files that were pulled (first shards only), as paths relative to ModelsDir, sorted.
+// GGUF files (first shards only) and Hugging Face folders that were pulled, as paths relative to ModelsDir, sorted.
 std::vector<std::string> PulledModels(const std::string& state_dir);
 
 // The file for a word on the command line: an existing path; "org/name[:selection]" or the end of a

@@ -76,7 +76,8 @@ int Pull(const PullOptions& options, std::span<const std::string> arguments) {
   std::signal(SIGINT, [](int) { interrupted = 1; });
   const std::string folder = ModelsDir(options.state_dir) + "/" + reference->repository;
   if (const Status s = PullFiles(hub, *reference, *chosen, folder); !s.ok()) return Complain(s);
-  const std::string first = folder + "/" + chosen->front().path;
+  const bool gguf = chosen->front().path.ends_with(".gguf");
+  const std::string first = gguf ? folder + "/" + chosen->front().path : folder;
   fmt::print("{}\nserve it: pelton serve --model {}\n", first, first);
   return 0;
 }

@@ -8,7 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "format/hf_json.h"
 #include "format/model_file.h"
+#include "hf_folder.h"
 #include "text/tokenizer.h"
 
 namespace pelton::text {
@@ -75,14 +77,24 @@ std::string Shown(const std::vector<TokenId>& ids) {
   return out;
 }
 
-// `changes`: whether a string may decode to another one.
+// `changes`: whether a string may decode to another one. `as_json`: with the vocabulary written as
+// tokenizer.json and read from there.
 void Compare(const char* variable, const std::string& golden, const std::vector<TokenId>& end_ids,
-             bool (*changes)(const std::string&)) {
+             bool (*changes)(const std::string&), bool as_json = false) {
   const char* path = std::getenv(variable);
   ASSERT_NE(path, nullptr) << variable << " is not set; tools/setup/setup.sh gets the models";
   const auto file = format::ModelFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status().ToString();
-  const auto tokenizer = Tokenizer::FromMetadata((*file)->metadata());
+  format::HfStore store;
+  format::Metadata converted;
+  if (as_json) {
+    const codec::Json json = golden::HfFolderWriter(**file, "").Tokenizer();
+    const codec::Json config = golden::HfFolderWriter(**file, "").TokenizerConfig();
+    const Status read = format::ReadHfTokenizer(
+        {.tokenizer = &json, .tokenizer_config = &config, .chat_template = {}}, store, converted);
+    ASSERT_TRUE(read.ok()) << read.ToString();
+  }
+  const auto tokenizer = Tokenizer::FromMetadata(as_json ? converted : (*file)->metadata());
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().ToString();
   const auto ends = (*tokenizer)->end_ids();
   EXPECT_EQ(std::vector<TokenId>(ends.begin(), ends.end()), end_ids);
@@ -118,6 +130,14 @@ bool HasEscapedSpace(const std::string& s) { return s.find("\xe2\x96\x81") != st
 
 TEST(GoldenTokens, SmolLm2) {
   Compare("PELTON_MODEL_SMOLLM2", "tokens.smollm2.bin", {0, 2}, HasMissingByte);
+}
+
+TEST(GoldenTokens, SmolLm2AsTokenizerJson) {
+  Compare("PELTON_MODEL_SMOLLM2", "tokens.smollm2.bin", {0, 2}, HasMissingByte, true);
+}
+
+TEST(GoldenTokens, Gemma3AsTokenizerJson) {
+  Compare("PELTON_MODEL_GEMMA3", "tokens.gemma3.bin", {1, 106}, HasEscapedSpace, true);
 }
 
 TEST(GoldenTokens, Gemma3) {

@@ -4,10 +4,12 @@
 #include <fmt/ranges.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "base/checked.h"
 #include "format/gguf.h"
 #include "format/gguf_limits.h"
+#include "format/hf_folder.h"
 #include "format/shards.h"
 
 namespace pelton::format {
@@ -206,6 +208,8 @@ Result<std::unique_ptr<ModelFile>> ModelFileBuilder::Finish() {
 }
 
 Result<std::unique_ptr<ModelFile>> ModelFile::Open(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return OpenHfFolder(path);
   const std::optional<ShardName> shard = ParseShardName(path);
   const uint32_t count = shard ? shard->count : 1;
   if (shard) {

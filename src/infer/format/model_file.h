@@ -68,8 +68,8 @@ struct Tensor {
 
 class ModelFile {  // immutable after opening; thread-safe
  public:
-  // Reads GGUF v2 or v3; for "…-00001-of-0000N.gguf" all shards beside it. Errors are one line that
-  // names file and tensor or key.
+  // Reads GGUF v2 or v3, for "…-00001-of-0000N.gguf" all shards beside it; or a Hugging Face folder
+  // (hf_folder.h). Errors are one line that names file and tensor or key.
   static Result<std::unique_ptr<ModelFile>> Open(const std::string& path);
 
   const Metadata& metadata() const { return metadata_; }
@@ -89,11 +89,13 @@ class ModelFile {  // immutable after opening; thread-safe
 
  private:
   friend class ModelFileBuilder;
+  friend class HfFolderBuilder;
   std::string path_;
   std::vector<MappedFile> files_;
   Metadata metadata_;
   std::vector<Tensor> tensors_;
   std::map<std::string, size_t, std::less<>> index_;
+  std::shared_ptr<const void> owned_;  // what metadata and tensors point to that lies in no file
 };
 
 }  // namespace pelton::format

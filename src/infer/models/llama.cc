@@ -18,6 +18,9 @@ class Llama final : public Decoder {
     auto frequencies = InverseFrequencies(hyper_.rope_base, hyper_.rope_dim, hyper_.rope_divisor);
     RETURN_IF_ERROR(ApplyRopeFactors(file, plan, hyper_.rope_dim, frequencies));
     rope_.emplace(std::move(frequencies), kContextMax);
+    auto halves = file.metadata().BoolOr("llama.rope.halves", false);
+    RETURN_IF_ERROR(halves.status());
+    rope_style_ = *halves ? kernels::RopeStyle::kHalves : kernels::RopeStyle::kInterleaved;
     scale_ = 1.f / std::sqrt(static_cast<float>(hyper_.head_dim));
     return OkStatus();
   }
@@ -26,7 +29,7 @@ class Llama final : public Decoder {
     const DecoderLayer& w = layers_[static_cast<size_t>(layer)];
     Normalise(w.attention_norm);
     ProjectQkv(w);
-    Rotate(*rope_, kernels::RopeStyle::kInterleaved);
+    Rotate(*rope_, rope_style_);
     Attend(layer, hyper_.window, scale_);
     ProjectOut(w.o);
     AddToResidual();
@@ -37,6 +40,7 @@ class Llama final : public Decoder {
 
  private:
   std::optional<nn::RopeTable> rope_;
+  kernels::RopeStyle rope_style_ = kernels::RopeStyle::kInterleaved;  // GGUF permutes rows of q and k
   float scale_ = 1.f;
 };
 

@@ -22,6 +22,13 @@ std::optional<models::PackedCache> CacheOf(const NativeOptions& options) {
                               .bytes_max = static_cast<uint64_t>(options.packed_cache_bytes_max)});
 }
 
+std::optional<tensor::DType> QuantizeTo(const std::string& option) {
+  if (option == "q8_0") return tensor::DType::kQ8_0;
+  if (option == "q4_1") return tensor::DType::kQ4_1;
+  if (option == "q4_0") return tensor::DType::kQ4_0;
+  return std::nullopt;
+}
+
 // Keeps the weights for the next start, behind everything else that runs. `image` is the model's.
 std::jthread WritePacked(models::PackedCache cache, const models::PackedImage& image) {
   return StartThread("packed", [cache = std::move(cache), &image](std::stop_token stop) {
@@ -69,7 +76,8 @@ Result<std::unique_ptr<Backend>> Load(
   auto model = models::LoadModel(*parts.file,
                                  {.table = &runtime.table, .memory = options.engine.memory,
                                   .progress = std::move(progress),
-                                  .packed = cache ? &*cache : nullptr},
+                                  .packed = cache ? &*cache : nullptr,
+                                  .quantize = QuantizeTo(options.quantize)},
                                  runtime.team);
   if (!model.ok()) return model.status().Prefixed(path);
   const models::PackedImage* image = (*model)->packed_image();

@@ -21,6 +21,7 @@ struct NativeOptions {
   bool pin_threads = true;
   // Folder of packed weights; "off", or (before the program has put in its own default) empty: none.
   std::string packed_cache;
+  std::string quantize = "none";
   int64_t packed_cache_bytes_max = int64_t{16} << 30;
   engine::EngineOptions engine;
 
@@ -58,6 +59,9 @@ struct NativeOptions {
             {.help = "Guess tokens from what a sequence has said before and check them together: "
                      "the same text in fewer steps where it repeats itself. auto: as far as it "
                      "pays, which is less the more sequences run.", .choices = {"auto", "off"}});
+    v.Field("quantize", quantize,
+            {.help = "What weights that are floats in the model's files are packed as.",
+             .choices = {"none", "q8_0", "q4_1", "q4_0"}});
     v.Field("packed-cache", packed_cache,
             {.help = "Folder where packed weights are kept for the next start, or off; by default "
                      "the user's cache folder (~/.cache/pelton/packed).", .value_name = "DIR|off"});
