@@ -16,6 +16,7 @@
 #if defined(__x86_64__)
 #include "kernels/testing/emulated_tables.h"
 #include "kernels/testing/tile_emulator.h"
+#include "kernels/x86/amx/self_check.h"
 #endif
 
 namespace pelton::kernels {
@@ -64,6 +65,27 @@ class Tables : public ::testing::TestWithParam<const KernelTable*> {
     return y;
   }
 
+  // Bits, but for tiles whose hardware adds in another order than the manual's: there the definition
+  // is a matter of rounding, and only a table's rows must agree with each other bit for bit.
+  ::testing::AssertionResult SameProducts(const std::vector<float>& truth,
+                                          const std::vector<float>& mine, int k) const {
+    ::testing::AssertionResult same = SameBits(truth.data(), mine.data(), truth.size());
+#if defined(__x86_64__)
+    if (same || table().definition == nullptr) return same;
+    if (CompareWithDefinition(table()) != Agreement::kClose) return same;
+    float largest = 0;
+    for (const float v : truth) largest = std::isfinite(v) ? std::max(largest, std::fabs(v)) : largest;
+    for (size_t i = 0; i < truth.size(); ++i) {
+      if (std::isnan(truth[i]) && std::isnan(mine[i])) continue;
+      if (!(std::fabs(truth[i] - mine[i]) <= largest * static_cast<float>(k) * 0x1p-22F)) return same;
+    }
+    return ::testing::AssertionSuccess();
+#else
+    static_cast<void>(k);
+    return same;
+#endif
+  }
+
 #if defined(__x86_64__)
  private:
   testing::TileTrap trap_;  // for the emulated tables; tiles that exist do not trap
@@ -87,7 +109,7 @@ TEST_P(Tables, ProductsOfEveryTypeAndShapeEqualTheDefinition) {
         const int panels = owned.matrix.panels();
         const auto truth = Product(definition(), owned.matrix, x.data.get(), m, 0, panels);
         const auto mine = Product(table(), owned.matrix, x.data.get(), m, 0, panels);
-        EXPECT_TRUE(SameBits(truth.data(), mine.data(), truth.size()))
+        EXPECT_TRUE(SameProducts(truth, mine, shape.k))
             << tensor::InfoOf(type).name << " n " << shape.n << " k " << shape.k << " m " << m;
       }
     }
@@ -106,7 +128,7 @@ TEST_P(Tables, ManyRowsAndLongRowsEqualTheDefinition) {
       const int panels = owned.matrix.panels();
       const auto truth = Product(definition(), owned.matrix, x.data.get(), s.m, 0, panels);
       const auto mine = Product(table(), owned.matrix, x.data.get(), s.m, 0, panels);
-      EXPECT_TRUE(SameBits(truth.data(), mine.data(), truth.size()))
+      EXPECT_TRUE(SameProducts(truth, mine, s.k))
           << tensor::InfoOf(type).name << " n " << s.n << " k " << s.k << " m " << s.m;
     }
   }
@@ -159,7 +181,7 @@ TEST_P(Tables, ExtremeActivationsAndCodesNeitherSaturateNorOverflow) {
       const std::vector<float> x(k * 8, size);
       const auto truth = Product(definition(), owned.matrix, x.data(), 8, 0, 1);
       const auto mine = Product(table(), owned.matrix, x.data(), 8, 0, 1);
-      EXPECT_TRUE(SameBits(truth.data(), mine.data(), truth.size())) << info.name << ' ' << size;
+      EXPECT_TRUE(SameProducts(truth, mine, k)) << info.name << ' ' << size;
     }
   }
 }
