@@ -1,7 +1,9 @@
 """Pelton: `pelton bench` in process, `pelton serve` over HTTP."""
 import json
 import tempfile
+import time
 from functools import lru_cache
+from pathlib import Path
 
 from engine import NotRun, ServerSession, Session, StartSession, free_port
 from machine import clean_environment, cpu_flags, output_of
@@ -63,11 +65,40 @@ class BenchSession(Session):
         return out
 
 
+def packed_folder(context, job) -> str:
+    """Packed weights are kept for the row about starts alone: writing them would disturb the others."""
+    return str(Path(context.env["PELTON_CACHE"]) / "bench" / "packed") if job.way == "start" else "off"
+
+
+def wait_settled(folder: Path, limit_s: float = 120, still_s: float = 2) -> None:
+    """Until nothing in the folder has changed for a while; it may stay empty only until the limit."""
+    def look():
+        return {p.name: p.stat().st_size for p in folder.glob("*")} if folder.is_dir() else {}
+    began = changed = time.monotonic()
+    last = look()
+    while time.monotonic() - began < limit_s:
+        time.sleep(min(0.2, still_s / 4))
+        if (now := look()) != last:
+            last, changed = now, time.monotonic()
+        if last and time.monotonic() - changed > still_s:
+            return
+
+
 def serve_command(context, model, job, port, mode: str) -> list:
     streams = max(r.streams for r in job.rows)
-    return [context.pelton, "serve", "--model", model, "--port", port, "--threads", context.threads,
-            "--max-running", max(64, streams), "--ctx", 2048, "--state-dir",
-            tempfile.gettempdir() + "/pelton-bench-state", *speculation(context, mode)]
+    words = [context.pelton, "serve", "--model", model, "--port", port, "--threads", context.threads,
+             "--max-running", max(64, streams), "--ctx", 2048, "--state-dir",
+             tempfile.gettempdir() + "/pelton-bench-state", *speculation(context, mode)]
+    if "--packed-cache" in serve_options(context.pelton):
+        words += ["--packed-cache", packed_folder(context, job)]
+    return words
+
+
+def start_session(context, model, job) -> Session:
+    folder = packed_folder(context, job)
+    keeps = "--packed-cache" in serve_options(context.pelton)
+    return StartSession(job, lambda port: serve_command(context, model, job, port, "off"),
+                        (lambda: wait_settled(Path(folder))) if keeps else None)
 
 
 class Pelton:
@@ -83,7 +114,7 @@ class Pelton:
             need_isa(job.way)
             return BenchSession(context, model, job, {"PELTON_FORCE_ISA": forced_table(job.way)})
         if job.way == "start":
-            return StartSession(job, lambda port: serve_command(context, model, job, port, "off"))
+            return start_session(context, model, job)
         if job.way == "repeat" and not speculation(context, self.mode):
             raise NotRun("this pelton has no --speculation")
         port = free_port()

@@ -3,6 +3,8 @@ import json
 import pathlib
 import re
 import sys
+import threading
+import time
 import xml.etree.ElementTree
 
 import pytest
@@ -185,6 +187,24 @@ def test_both_sides_get_the_same_threads_streams_and_context():
     assert ours[ours.index("--streams") + 1] == theirs[theirs.index("-npl") + 1] == "1,8"
     assert ours[ours.index("--generate") + 1] == theirs[theirs.index("-ntg") + 1]
     assert ours[ours.index("--threads") + 1] == theirs[theirs.index("-t") + 1]
+
+
+def test_packed_weights_are_kept_for_starts_alone_and_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(pelton_engine, "serve_options", lambda binary: "--packed-cache DIR|off")
+    server = next(j for j in rows.JOBS if j.way == "server")
+    words = pelton_engine.serve_command(Told(), "m", server, 1, "off")
+    assert words[words.index("--packed-cache") + 1] == "off"
+    start = next(j for j in rows.JOBS if j.way == "start")
+    words = pelton_engine.serve_command(Told(), "m", start, 1, "off")
+    assert words[words.index("--packed-cache") + 1] == "/c/bench/packed"
+    began = time.monotonic()
+    pelton_engine.wait_settled(tmp_path / "none", limit_s=0.3, still_s=0.1)
+    assert time.monotonic() - began >= 0.3  # nothing came
+    writer = threading.Timer(0.2, lambda: (tmp_path / "a").write_text("x"))
+    writer.start()
+    pelton_engine.wait_settled(tmp_path, limit_s=20, still_s=0.2)
+    assert (tmp_path / "a").exists()
+    writer.join()
 
 
 def test_rows_held_to_an_instruction_set_say_where_they_mean_nothing(monkeypatch):
