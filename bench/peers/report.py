@@ -123,6 +123,8 @@ def machine_section(cpu: str, machine: dict) -> list:
     else:
         lines += [f"- {date}, commit {commit}, {threads} threads, {rounds} rounds in turns: "
                   + "; ".join(names) for (date, commit, threads, rounds), names in runs.items()] + [""]
+    if share := max((entry.get("load_share", 0) for entry in machine["rows"].values()), default=0):
+        lines += [f"`pelton-load` took at most {100 * share:.1f} % of a CPU.", ""]
     if machine["curves"].get("shares"):
         lines += share_lines(machine["curves"]["shares"])
     if machine["curves"].get("prefill"):

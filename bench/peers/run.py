@@ -92,6 +92,7 @@ def open_sessions(context: Context, job, model, not_run: dict, wanted) -> dict:
 def measure_job(context: Context, job, rounds: int, wanted) -> dict:
     """Row id → the entry that results.json keeps."""
     not_run, samples = {}, {row.id: {} for row in job.rows}
+    context.load_share = 0.0
     commands = []
     try:
         model = models.model_file(job.model, context.env)
@@ -120,7 +121,7 @@ def measure_job(context: Context, job, rounds: int, wanted) -> dict:
             session.close()
     stamp = {"date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
              "commit": machine.commit(), "threads": context.threads, "rounds": rounds,
-             "commands": commands}
+             "commands": commands, "load_share": context.load_share}
     return {row.id: {**stamp, "peers": list(job.peers), "samples": samples[row.id], "not_run": not_run}
             for row in job.rows}
 
@@ -206,8 +207,6 @@ def main() -> int:
             f"{', '.join(row.what for row in job.rows)}")
         rows.update(measure_job(context, job, args.rounds, args.peers))
     more = {} if args.no_curves or args.only else curves.measure(context, args.quick)
-    if context.load_share:
-        say(f"pelton-load took at most {100 * context.load_share:.1f} % of a CPU")
     results = report.load(RESULTS) if not args.no_write else {"machines": {}}
     report.merge(results, machine.cpu_name(), limits, rows, more)
     print(report.markdown(results, []))

@@ -112,6 +112,8 @@ def test_a_new_run_replaces_what_it_measured_and_nothing_else():
     assert kept["rows"][a.id]["samples"] == {"pelton": [3.0]}
     assert kept["rows"][b.id]["samples"] == {"pelton": [2.0]}
     assert kept["limits"] == LIMITS
+    kept["rows"][a.id]["load_share"] = 0.021
+    assert "at most 2.1 % of a CPU" in report.markdown(results, [])
     assert "other CPU" in report.markdown(results, [])
 
 
