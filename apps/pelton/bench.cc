@@ -1,6 +1,6 @@
-// `pelton bench`: tokens a second of the bare model, without HTTP: prefill, then decoding with one or
-// more streams; or the machine's limits. Interleaves nothing and judges nothing; bench/peers pairs it
-// with other engines.
+// `pelton bench`: tokens a second of the bare model, without HTTP: prefill, then decoding with one
+// or more streams; or the machine's limits. Interleaves nothing and judges nothing; bench/peers
+// pairs it with other engines.
 #include <fmt/core.h>
 
 #include <memory>
@@ -54,8 +54,9 @@ struct BenchOptions {
     v.Field("threads", threads, {.help = "Compute threads; 0: by affinity and quota.", .min = 0,
                                  .max = 1024});
     v.Field("chunk", chunk, {.help = "Rows of one prefill step.", .min = 1, .max = 8192});
-    v.Field("shares", shares, {.help = "Also measure the machine's limits, and give each row's share "
-                                       "of them."});
+    v.Field("shares", shares,
+            {.help = "Also measure the machine's limits, and give each row's share "
+                     "of them."});
     v.Field("json", json, {.help = "Print one JSON object."});
   }
 };

@@ -27,7 +27,8 @@ struct Machine {
   double region_us = 0;  // a parallel region in which all threads of the worker team meet
 };
 
-// The best of many batches. Each piece waits for all the others, so that every thread has to take one.
+// The best of many batches. Each piece waits for all the others, so that every thread has to take
+// one.
 double ParallelRegionUs(int threads) {
   constexpr int kBatches = 200;
   constexpr int kRegions = 100;  // a batch
@@ -59,7 +60,8 @@ std::string Size(size_t bytes) {
 
 void PrintTable(const Machine& machine) {
   fmt::print("{}, {} threads; the best of many tries\n\n", CpuModelName(), machine.threads);
-  fmt::print("{:<28}{:>10}{:>14}\n", "read, GB/s", "1 thread", fmt::format("{} threads", machine.threads));
+  fmt::print("{:<28}{:>10}{:>14}\n", "read, GB/s", "1 thread",
+             fmt::format("{} threads", machine.threads));
   for (const auto& one : machine.reads) {
     if (one.threads != 1) continue;
     std::string all;
@@ -78,11 +80,13 @@ void PrintTable(const Machine& machine) {
     if (one.threads != 1) continue;
     std::string all;
     for (const auto& other : machine.multiplies) {
-      if (other.name == one.name && other.threads > 1) all = fmt::format("{:.0f}", other.ops_per_s * 1e-9);
+      if (other.name == one.name && other.threads > 1)
+        all = fmt::format("{:.0f}", other.ops_per_s * 1e-9);
     }
     fmt::print("{:<28}{:>10.0f}{:>14}\n", one.what, one.ops_per_s * 1e-9, all);
   }
-  fmt::print("\nparallel region in which {} threads meet: {:.2f} us\n", machine.threads, machine.region_us);
+  fmt::print("\nparallel region in which {} threads meet: {:.2f} us\n", machine.threads,
+             machine.region_us);
 }
 
 void PrintJson(const Machine& machine) {
@@ -91,7 +95,11 @@ void PrintJson(const Machine& machine) {
   json.Object().Key("cpu").Value(CpuModelName()).Key("threads").Value(machine.threads);
   json.Key("read").Array();
   for (const auto& speed : machine.reads) {
-    json.Object().Key("bytes").Value(speed.bytes).Key("pages").Value(speed.huge_pages ? "huge" : "4k");
+    json.Object()
+        .Key("bytes")
+        .Value(speed.bytes)
+        .Key("pages")
+        .Value(speed.huge_pages ? "huge" : "4k");
     json.Key("threads").Value(speed.threads).Key("bytes_per_s").Value(speed.bytes_per_s).End();
   }
   json.End().Key("multiply").Array();
@@ -109,10 +117,12 @@ Status RunMachineBench(int threads, bool json) {
   const bool terminal = isatty(STDERR_FILENO) != 0;
   Machine machine;
   machine.threads = threads > 0 ? threads : ComputeThreadBudget();
-  const roofline::Options options{
-      .threads = machine.threads, .seconds = 0.3, .bytes_max = size_t{1} << 30, .progress = [&](std::string_view what) {
-        if (terminal) fmt::print(stderr, "\r{:<40}", what);
-      }};
+  const roofline::Options options{.threads = machine.threads,
+                                  .seconds = 0.3,
+                                  .bytes_max = size_t{1} << 30,
+                                  .progress = [&](std::string_view what) {
+                                    if (terminal) fmt::print(stderr, "\r{:<40}", what);
+                                  }};
   machine.reads = roofline::MeasureReads(options);
   machine.multiplies = roofline::MeasureMultiplies(options);
   machine.region_us = ParallelRegionUs(machine.threads);

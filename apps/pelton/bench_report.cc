@@ -13,7 +13,8 @@ namespace {
 
 // Read bandwidth that the row used, of weights and context.
 double BytesPerS(const BenchReport& report, const BenchRow& row) {
-  return (static_cast<double>(report.cost.weight_bytes) + report.cost.KvBytes(row)) / row.StepSeconds();
+  return (static_cast<double>(report.cost.weight_bytes) + report.cost.KvBytes(row)) /
+         row.StepSeconds();
 }
 
 double OpsPerS(const BenchReport& report, const BenchRow& row) {
@@ -44,7 +45,12 @@ std::string ShareText(const BenchReport& report, const BenchRow& row) {
 
 void WriteRow(const BenchReport& report, const BenchRow& row, codec::JsonWriter& json) {
   json.Object().Key("name").Value(row.Name()).Key("kind").Value(row.prefill ? "prefill" : "decode");
-  json.Key("tokens").Value(row.tokens).Key("streams").Value(row.streams).Key("depth").Value(row.depth);
+  json.Key("tokens")
+      .Value(row.tokens)
+      .Key("streams")
+      .Value(row.streams)
+      .Key("depth")
+      .Value(row.depth);
   json.Key("tokens_per_s").Value(row.Median()).Key("runs").Array();
   for (const double run : row.tokens_per_s) json.Value(run);
   json.End();
@@ -83,8 +89,8 @@ void PrintBenchTable(const BenchReport& report) {
                *high, ShareText(report, row));
   }
   if (report.limits) {
-    fmt::print("{:<26}{:>10.1f} GB/s of {:.0f} MB; {:.0f} MB resident, {:.0f} MB of KV\n", "read at best",
-               report.limits->read_bytes_per_s * 1e-9,
+    fmt::print("{:<26}{:>10.1f} GB/s of {:.0f} MB; {:.0f} MB resident, {:.0f} MB of KV\n",
+               "read at best", report.limits->read_bytes_per_s * 1e-9,
                static_cast<double>(report.cost.weight_bytes) * 1e-6,
                static_cast<double>(report.resident_bytes) * 1e-6,
                static_cast<double>(report.kv_bytes) * 1e-6);

@@ -22,7 +22,8 @@ constexpr uint64_t kReadBytesMax = uint64_t{1} << 30;  // beyond it the bandwidt
 // Sequences laid out one after the other in KV storage, filled with random tokens.
 class Bench {
  public:
-  static Result<std::unique_ptr<Bench>> Create(LocalModel& local, int streams, int context, int chunk) {
+  static Result<std::unique_ptr<Bench>> Create(LocalModel& local, int streams, int context,
+                                               int chunk) {
     const int blocks_each = (context + kernels::kKvBlockTokens - 1) / kernels::kKvBlockTokens;
     auto kv = kv::KvStorage::Create(local.model->info().layers, blocks_each * streams,
                                     local.model->info().kv_block_bytes);
@@ -75,8 +76,9 @@ class Bench {
   }
 
   std::span<const int32_t> Table(int stream) const {
-    return std::span(blocks_).subspan(static_cast<size_t>(stream) * static_cast<size_t>(blocks_each_),
-                                      static_cast<size_t>(blocks_each_));
+    return std::span(blocks_).subspan(
+        static_cast<size_t>(stream) * static_cast<size_t>(blocks_each_),
+        static_cast<size_t>(blocks_each_));
   }
 
   void CopyFirstStream(int stream) {
@@ -121,7 +123,8 @@ Status MeasurePrefill(const BenchPlan& plan, LocalModel& local, uint64_t* kv_byt
   for (const int depth : plan.depths) {
     (*bench)->Fill(depth);
     (*bench)->Prefill(depth, std::min(plan.prompt, kWarmUpTokens));
-    BenchRow row{.prefill = true, .depth = depth, .tokens = plan.prompt, .streams = 1, .tokens_per_s = {}};
+    BenchRow row{
+        .prefill = true, .depth = depth, .tokens = plan.prompt, .streams = 1, .tokens_per_s = {}};
     for (int i = 0; i < plan.repeats; ++i) {
       row.tokens_per_s.push_back(plan.prompt / (*bench)->Prefill(depth, plan.prompt));
     }
@@ -223,10 +226,11 @@ StepCost CostOf(const LocalModel& local) {
 }
 
 Limits MeasureLimits(const StepCost& cost, int threads) {
-  const roofline::Options options{.threads = threads, .seconds = 0.25, .bytes_max = kReadBytesMax, .progress = {}};
+  const roofline::Options options{
+      .threads = threads, .seconds = 0.25, .bytes_max = kReadBytesMax, .progress = {}};
   Limits limits;
-  limits.read_bytes_per_s =
-      roofline::MeasureRead(static_cast<size_t>(std::min(cost.weight_bytes, kReadBytesMax)), options);
+  limits.read_bytes_per_s = roofline::MeasureRead(
+      static_cast<size_t>(std::min(cost.weight_bytes, kReadBytesMax)), options);
   for (const auto& speed : roofline::MeasureMultiplies(options)) {
     if (speed.threads == threads) limits.multiplies.push_back(speed);
   }

@@ -44,7 +44,7 @@ Result<std::vector<BenchRow>> RunBenchPlan(const BenchPlan& plan, LocalModel& lo
 // What the model's steps have to read and multiply at least.
 struct StepCost {
   uint64_t weight_bytes = 0;   // read by a step that samples: layers and output matrix
-  double layer_ops = 0;        // of one token in the layers; a multiplication and an addition are two
+  double layer_ops = 0;  // of one token in the layers; a multiplication and an addition are two
   double head_ops = 0;         // of one token in the output matrix
   double kv_bytes_a_token = 0;  // of context, read by each later token
 

@@ -42,8 +42,8 @@ TEST(Target, OnlyThisMachineUnlessAllowed) {
   EXPECT_EQ(CodeOfUrl("http://127.255.0.9"), StatusCode::kOk);
   EXPECT_EQ(CodeOfUrl("http://[::1]:8080/base/"), StatusCode::kOk);
   EXPECT_EQ(CodeOfUrl("http://localhost:1"), StatusCode::kOk);
-  for (const char* url : {"http://128.0.0.1", "http://10.0.0.1:8080", "http://[::2]", "http://0.0.0.0",
-                          "http://example.org", "http://localhost.example.org",
+  for (const char* url : {"http://128.0.0.1", "http://10.0.0.1:8080", "http://[::2]",
+                          "http://0.0.0.0", "http://example.org", "http://localhost.example.org",
                           "http://127.0.0.1.example.org", "http://2130706433x"}) {
     EXPECT_EQ(CodeOfUrl(url), StatusCode::kPermissionDenied) << url;
   }
@@ -140,8 +140,9 @@ TEST(Response, AnyCutGivesTheSame) {
 }
 
 TEST(Response, WhatIsCutShortIsNotWhole) {
-  for (const char* text : {"", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
-                           "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"}) {
+  for (const char* text :
+       {"", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"}) {
     EXPECT_EQ(ReadInPieces(text, 4).end.code(), StatusCode::kUnavailable) << text;
   }
 }
@@ -153,8 +154,8 @@ TEST(Response, WhatIsNoResponseIsRefused) {
         std::string("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"),
         std::string("HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n"),
         std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"),
-        std::string("HTTP/1.1 200 OK\r\nnothing\r\n\r\n"), chunked + "x\r\n", chunked + "1\r\nab\r\n",
-        chunked + "1\nab", chunked + "11111111111111111\r\n"}) {
+        std::string("HTTP/1.1 200 OK\r\nnothing\r\n\r\n"), chunked + "x\r\n",
+        chunked + "1\r\nab\r\n", chunked + "1\nab", chunked + "11111111111111111\r\n"}) {
     EXPECT_FALSE(ReadInPieces(text, 5).status.ok()) << text;
   }
 }
@@ -166,7 +167,8 @@ TEST(Response, BoundsHoldOnBothSides) {
   const std::string more = begin + std::string(kHeadBytesMax - begin.size() - 3, 'x') + "\r\n\r\n";
   EXPECT_FALSE(ReadInPieces(more, 1000).status.ok());
   const std::string head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-  const std::string line = head + "1;" + std::string(kChunkLineBytesMax - 4, 'e') + "\r\na\r\n0\r\n\r\n";
+  const std::string line =
+      head + "1;" + std::string(kChunkLineBytesMax - 4, 'e') + "\r\na\r\n0\r\n\r\n";
   EXPECT_TRUE(ReadInPieces(line, 100).done);
   EXPECT_FALSE(ReadInPieces(head + "1;" + std::string(kChunkLineBytesMax, 'e'), 100).status.ok());
 }
@@ -179,12 +181,14 @@ TEST(Events, TextUsageEndAndError) {
   EXPECT_TRUE(ReadDelta(R"({"choices":[{"delta":{"reasoning_content":"a"}}]})")->text);
   EXPECT_FALSE(ReadDelta(R"({"choices":[{"delta":{"role":"assistant","content":""}}]})")->text);
   EXPECT_FALSE(ReadDelta(R"({"choices":[{"delta":{"content":null}}],"usage":null})")->text);
-  const auto usage = ReadDelta(R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":7}})");
+  const auto usage =
+      ReadDelta(R"({"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":7}})");
   EXPECT_EQ(usage->prompt_tokens, 3);
   EXPECT_EQ(usage->completion_tokens, 7);
   const auto error = ReadDelta(R"({"error":{"message":"out\nof memory"}})");
   EXPECT_EQ(error.status().message(), "out of memory");
-  for (const char* bad : {"", "{", "[]", "{}", R"({"choices":3})"}) EXPECT_FALSE(ReadDelta(bad).ok()) << bad;
+  for (const char* bad : {"", "{", "[]", "{}", R"({"choices":3})"})
+    EXPECT_FALSE(ReadDelta(bad).ok()) << bad;
   EXPECT_EQ(ErrorText(R"({"error":{"message":"m"}})"), "m");
   EXPECT_EQ(ErrorText("plain"), "plain");
 }

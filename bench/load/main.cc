@@ -28,7 +28,8 @@ Status Run(const Options& options, bool* failed) {
   const bool terminal = isatty(STDERR_FILENO) != 0;
   const double before = CpuSeconds();
   const auto records = RunPlan(*plan, [&](int done, int total) {
-    if (terminal) fmt::print(stderr, "\r{} of {} requests{}", done, total, done == total ? "\n" : "");
+    if (terminal)
+      fmt::print(stderr, "\r{} of {} requests{}", done, total, done == total ? "\n" : "");
   });
   if (!records.ok()) return records.status();
   const Summary summary = Summarise(*records, options.together, CpuSeconds() - before);

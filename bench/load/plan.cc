@@ -30,7 +30,8 @@ constexpr std::array<NumberOption, 8> kNumbers = {{
     {"--warmup", &Options::warmup, 0, kRequestsMax, "of each stream before those that count"},
     {"--prompt-tokens", &Options::prompt_tokens, 1, kTokensMax, "random tokens of a prompt"},
     {"--prompt-period", &Options::prompt_period, 0, kTokensMax, "the prompt repeats after so many"},
-    {"--prompt-shared", &Options::prompt_shared, 0, kTokensMax, "the first so many are always the same"},
+    {"--prompt-shared", &Options::prompt_shared, 0, kTokensMax,
+     "the first so many are always the same"},
     {"--output-tokens", &Options::output_tokens, 1, kTokensMax, "of an answer; ends are ignored"},
     {"--timeout-s", &Options::timeout_s, 1, 86'400, "seconds for everything"},
 }};
@@ -215,7 +216,8 @@ std::string HelpText() {
       "usage: pelton-load [OPTIONS]\n\nConcurrent streams of completions from a server that speaks "
       "OpenAI's API, and what a client sees\nof them.\n\n";
   for (const TextOption& option : kTexts) {
-    text += fmt::format("  {:<22} {}\n", fmt::format("{} {}", option.name, option.value), option.help);
+    text +=
+        fmt::format("  {:<22} {}\n", fmt::format("{} {}", option.name, option.value), option.help);
   }
   const Options defaults;
   for (const NumberOption& option : kNumbers) {
@@ -224,7 +226,8 @@ std::string HelpText() {
   }
   text += fmt::format("  {:<22} ids of random tokens (default {}-{})\n", "--token-range LOW-HIGH",
                       defaults.token_low, defaults.token_high);
-  text += fmt::format("  {:<22} same seed, same requests (default {})\n", "--seed N", defaults.seed);
+  text +=
+      fmt::format("  {:<22} same seed, same requests (default {})\n", "--seed N", defaults.seed);
   for (const SwitchOption& option : kSwitches) {
     if (!option.help.empty()) text += fmt::format("  {:<22} {}\n", option.name, option.help);
   }
@@ -255,7 +258,8 @@ Result<Target> ResolveTarget(const Options& options) {
   if (!parts.ok()) return parts.status();
   Target target;
   target.host = parts->shown;
-  target.path = parts->prefix + (options.api == "chat" ? "/v1/chat/completions" : "/v1/completions");
+  target.path =
+      parts->prefix + (options.api == "chat" ? "/v1/chat/completions" : "/v1/completions");
   const std::string host = parts->host == "localhost" ? "127.0.0.1" : parts->host;
   if (!SetAddress(host, parts->port, &target)) {
     if (!options.allow_remote) {
@@ -265,8 +269,9 @@ Result<Target> ResolveTarget(const Options& options) {
     RETURN_IF_ERROR(LookUp(host, parts->port, &target));
   }
   if (!options.allow_remote && !IsLoopback(target)) {
-    return PermissionDenied(fmt::format(
-        "{} is not a loopback address; a load on another machine needs --allow-remote", parts->host));
+    return PermissionDenied(
+        fmt::format("{} is not a loopback address; a load on another machine needs --allow-remote",
+                    parts->host));
   }
   return target;
 }
@@ -306,7 +311,8 @@ std::string Plan::Body(uint64_t index) const {
   // Token i of request `index`, or of all requests in the shared part.
   const auto draw = [&](int i, uint64_t below) {
     if (options_.prompt_period > 0) i %= options_.prompt_period;
-    const uint64_t request = i < options_.prompt_shared ? std::numeric_limits<uint64_t>::max() : index;
+    const uint64_t request =
+        i < options_.prompt_shared ? std::numeric_limits<uint64_t>::max() : index;
     return Mix64(Mix64(options_.seed ^ Mix64(request)) + static_cast<uint64_t>(i)) % below;
   };
   std::string prompt;
@@ -342,7 +348,8 @@ std::string Plan::Body(uint64_t index) const {
 std::string Plan::Request(uint64_t index) const {
   const std::string body = Body(index);
   std::string head = fmt::format(
-      "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: text/event-stream\r\n"
+      "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nAccept: "
+      "text/event-stream\r\n"
       "Connection: close\r\nContent-Length: {}\r\n",
       target_.path, target_.host, body.size());
   if (!bearer_.empty()) head += fmt::format("Authorization: Bearer {}\r\n", bearer_);

@@ -24,7 +24,8 @@ std::string_view Trimmed(std::string_view text) {
 
 // All of `digits` as a number that fits.
 bool ReadNumber(std::string_view digits, int base, uint64_t* out) {
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), *out, base);
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), *out, base);
   return !digits.empty() && error == std::errc() && end == digits.data() + digits.size();
 }
 

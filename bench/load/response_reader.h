@@ -1,4 +1,5 @@
-// HTTP/1.1 responses as a client reads them: the status, then the body's bytes without their coding.
+// HTTP/1.1 responses as a client reads them: the status, then the body's bytes without their
+// coding.
 #pragma once
 
 #include <cstddef>

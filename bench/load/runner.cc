@@ -48,8 +48,10 @@ std::string ErrnoText(std::string_view what, int error) {
 class Exchange {
  public:
   Exchange(const Plan& plan, int epoll, int stream, int round, uint64_t index)
-      : stream_(stream), out_(plan.Request(index)),
-        socket_(::socket(plan.target().address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
+      : stream_(stream),
+        out_(plan.Request(index)),
+        socket_(::socket(plan.target().address.ss_family,
+                         SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
     record_.stream = stream;
     record_.round = round;
     record_.text_ns.reserve(static_cast<size_t>(plan.options().output_tokens));

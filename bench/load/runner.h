@@ -30,8 +30,8 @@ struct Record {
 };
 
 // The records that count, without the warm-up; in no order. Requests that failed are among them. An
-// error only when nothing can be sent at all, or the time is over. `progress` (may be empty) is told
-// how many requests have ended, the warm-up's too.
+// error only when nothing can be sent at all, or the time is over. `progress` (may be empty) is
+// told how many requests have ended, the warm-up's too.
 Result<std::vector<Record>> RunPlan(const Plan& plan,
                                     const std::function<void(int done, int total)>& progress);
 

@@ -30,7 +30,8 @@ std::string Usage(int tokens) {
                std::to_string(tokens) + "}}");
 }
 
-// Answers each connection, one after the other, with what `answer` gives for its number, and closes.
+// Answers each connection, one after the other, with what `answer` gives for its number, and
+// closes.
 class FakeServer {
  public:
   explicit FakeServer(std::function<std::string(int)> answer) : answer_(std::move(answer)) {
@@ -93,8 +94,8 @@ Result<std::vector<Record>> RecordsOf(const Options& options) {
 
 TEST(Runner, CountsEventsAndBelievesTheServersUsage) {
   const FakeServer server([](int) {
-    return std::string(kHead) + Event(R"({"choices":[{"text":""}]})") + Token() + Token() + Usage(6) +
-           Event("[DONE]") + "0\r\n\r\n";
+    return std::string(kHead) + Event(R"({"choices":[{"text":""}]})") + Token() + Token() +
+           Usage(6) + Event("[DONE]") + "0\r\n\r\n";
   });
   Options options = OptionsFor(server.port);
   options.streams = 3;
@@ -130,7 +131,8 @@ TEST(Runner, AStreamCutShortIsAFailureAndTheOthersGoOn) {
   const auto records = RecordsOf(options);
   ASSERT_TRUE(records.ok());
   ASSERT_EQ(records->size(), 4u);
-  for (int i = 0; i < 4; ++i) EXPECT_EQ((*records)[static_cast<size_t>(i)].status.ok(), i == 3) << i;
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ((*records)[static_cast<size_t>(i)].status.ok(), i == 3) << i;
 }
 
 TEST(Runner, AnErrorsMessageIsKept) {
@@ -139,7 +141,8 @@ TEST(Runner, AnErrorsMessageIsKept) {
       return "HTTP/1.1 429 Too Many Requests\r\nContent-Length: 32\r\n\r\n"
              R"({"error":{"message":"too many"}})";
     }
-    return std::string(kHead) + Token() + Event(R"({"error":{"message":"out of blocks"}})") + "0\r\n\r\n";
+    return std::string(kHead) + Token() + Event(R"({"error":{"message":"out of blocks"}})") +
+           "0\r\n\r\n";
   });
   Options options = OptionsFor(server.port);
   options.requests = 2;

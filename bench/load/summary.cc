@@ -154,9 +154,10 @@ Summary Summarise(std::span<const Record> records, bool together, double cpu_sec
 }
 
 std::string SummaryText(const Options& options, const Summary& s) {
-  std::string text = fmt::format("{} requests on {} streams, {} failed; {} prompt tokens, {} tokens{}\n",
-                                 s.requests, options.streams, s.failed, s.prompt_tokens,
-                                 s.completion_tokens, s.uncounted > 0 ? " (events counted)" : "");
+  std::string text =
+      fmt::format("{} requests on {} streams, {} failed; {} prompt tokens, {} tokens{}\n",
+                  s.requests, options.streams, s.failed, s.prompt_tokens, s.completion_tokens,
+                  s.uncounted > 0 ? " (events counted)" : "");
   for (const std::string& error : s.errors) text += fmt::format("  failed: {}\n", error);
   text += fmt::format("{:<22}{:>10.1f} tokens/s\n", "all of it", s.tokens_per_s);
   if (const auto rate = s.MedianDecode()) {
@@ -166,8 +167,8 @@ std::string SummaryText(const Options& options, const Summary& s) {
     text += fmt::format("{:<22}{:>10.1f} tokens/s\n", "until all have begun", *rate);
   }
   const auto line = [](std::string_view name, const Quantiles& q) {
-    return fmt::format("{:<22}{:>10.1f} ms half, {:.1f} p95, {:.1f} p99, {:.1f} at most\n", name, q.p50,
-                       q.p95, q.p99, q.max);
+    return fmt::format("{:<22}{:>10.1f} ms half, {:.1f} p95, {:.1f} p99, {:.1f} at most\n", name,
+                       q.p50, q.p95, q.p99, q.max);
   };
   text += line("time to first token", s.ttft_ms) + line("between tokens", s.gap_ms);
   return text + fmt::format("{:<22}{:>10.3f} CPUs\n", "this program took", s.cpu_share);

@@ -16,7 +16,8 @@ namespace {
 constexpr size_t kMiB = size_t{1} << 20;
 constexpr size_t kHugePage = 2 * kMiB;
 constexpr size_t kSizes[] = {kMiB, 64 * kMiB, 1024 * kMiB};
-constexpr size_t kTryBytes = 32 * kMiB;  // read in one try, at least: some 1 ms, well above the clock
+constexpr size_t kTryBytes =
+    32 * kMiB;  // read in one try, at least: some 1 ms, well above the clock
 constexpr double kTrySeconds = 0.002;    // of multiplications
 
 // Written memory, aligned to a huge page, with or without huge pages asked for.
@@ -129,7 +130,8 @@ std::vector<MultiplySpeed> MeasureMultiplies(const Options& options) {
   for (const MultiplyLoop& loop : UsableLoops()) {
     for (const int threads : ThreadCounts(options)) {
       Tell(options, std::string(loop.what));
-      speeds.push_back({loop.name, loop.what, threads, MultiplySpeedOf(loop, threads, options.seconds)});
+      speeds.push_back(
+          {loop.name, loop.what, threads, MultiplySpeedOf(loop, threads, options.seconds)});
     }
   }
   return speeds;

@@ -31,20 +31,27 @@ TEST(Crew, EveryThreadRunsEveryTryAndTheBestCounts) {
 
 TEST(Reads, EverySizeWithBothPagesAndThreadCounts) {
   std::set<std::string> told;
-  const auto speeds = MeasureReads({.threads = 2, .seconds = 0.001, .bytes_max = 1 << 20,
-                                    .progress = [&](std::string_view what) { told.emplace(what); }});
+  const auto speeds =
+      MeasureReads({.threads = 2,
+                    .seconds = 0.001,
+                    .bytes_max = 1 << 20,
+                    .progress = [&](std::string_view what) { told.emplace(what); }});
   ASSERT_EQ(speeds.size(), 4u);  // of one size
   for (const ReadSpeed& speed : speeds) {
     EXPECT_GT(speed.bytes_per_s, 1e7) << speed.bytes;
     EXPECT_LT(speed.bytes_per_s, 1e13) << speed.bytes;
   }
   EXPECT_EQ(told, std::set<std::string>{"reading 1 MiB"});
-  EXPECT_GT(MeasureRead(1 << 20, {.threads = 2, .seconds = 0.001, .bytes_max = 1 << 20, .progress = {}}), 1e7);
-  EXPECT_EQ(MeasureRead(0, {.threads = 2, .seconds = 0.001, .bytes_max = 1 << 20, .progress = {}}), 0);
+  EXPECT_GT(
+      MeasureRead(1 << 20, {.threads = 2, .seconds = 0.001, .bytes_max = 1 << 20, .progress = {}}),
+      1e7);
+  EXPECT_EQ(MeasureRead(0, {.threads = 2, .seconds = 0.001, .bytes_max = 1 << 20, .progress = {}}),
+            0);
 }
 
 TEST(Multiplies, WhatIsUsableHereAndNothingElse) {
-  const auto speeds = MeasureMultiplies({.threads = 2, .seconds = 0.005, .bytes_max = 0, .progress = {}});
+  const auto speeds =
+      MeasureMultiplies({.threads = 2, .seconds = 0.005, .bytes_max = 0, .progress = {}});
   ASSERT_FALSE(speeds.empty());
   const CpuFeatures& features = UsableCpuFeatures();
   std::set<std::string> names;
@@ -60,7 +67,9 @@ TEST(Multiplies, WhatIsUsableHereAndNothingElse) {
 
 // More turns take longer: the loop is not optimised away.
 TEST(Multiplies, TimeGrowsWithTheTurns) {
-  const auto time = [](int64_t turns) { return BestTime(1, 0.02, [&](int) { MultiplyPortable(turns); }); };
+  const auto time = [](int64_t turns) {
+    return BestTime(1, 0.02, [&](int) { MultiplyPortable(turns); });
+  };
   EXPECT_GT(time(4'000'000), 4 * time(200'000));
 #ifdef PELTON_ROOFLINE_X86
   for (const MultiplyLoop& loop : MultiplyLoopsX86()) {

@@ -28,7 +28,8 @@ void Read(const std::byte* data, size_t bytes) {
   // 4 KiB ahead; past the end a prefetch does nothing.
   __asm__ volatile(
       ".p2align 5\n1:\n"
-      "prefetcht0 4096(%[at])\nprefetcht0 4160(%[at])\nprefetcht0 4224(%[at])\nprefetcht0 4288(%[at])\n"
+      "prefetcht0 4096(%[at])\nprefetcht0 4160(%[at])\nprefetcht0 4224(%[at])\nprefetcht0 "
+      "4288(%[at])\n"
       "vpxor (%[at]), %%ymm0, %%ymm0\nvpxor 32(%[at]), %%ymm1, %%ymm1\n"
       "vpxor 64(%[at]), %%ymm2, %%ymm2\nvpxor 96(%[at]), %%ymm3, %%ymm3\n"
       "vpxor 128(%[at]), %%ymm4, %%ymm4\nvpxor 160(%[at]), %%ymm5, %%ymm5\n"
@@ -43,16 +44,18 @@ void FmaF32(int64_t turns) {
   const float& operand = kHalf;
 #define OP(n) "vfmadd231ps %%ymm14, %%ymm15, %%ymm" #n "\n"
 #define CLEAR(n) "vxorps %%ymm" #n ", %%ymm" #n ", %%ymm" #n "\n"
-  PELTON_LOOP(PELTON_TEN(CLEAR) "vbroadcastss %[operand], %%ymm14\nvbroadcastss %[operand], %%ymm15\n",
-              PELTON_TEN(OP));
+  PELTON_LOOP(
+      PELTON_TEN(CLEAR) "vbroadcastss %[operand], %%ymm14\nvbroadcastss %[operand], %%ymm15\n",
+      PELTON_TEN(OP));
 #undef OP
 }
 
 void MaddI16(int64_t turns) {
   const int32_t& operand = kSmall;
 #define OP(n) "vpmaddwd %%ymm14, %%ymm15, %%ymm10\nvpaddd %%ymm10, %%ymm" #n ", %%ymm" #n "\n"
-  PELTON_LOOP(PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%ymm14\nvpbroadcastd %[operand], %%ymm15\n",
-              PELTON_TEN(OP));
+  PELTON_LOOP(
+      PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%ymm14\nvpbroadcastd %[operand], %%ymm15\n",
+      PELTON_TEN(OP));
 #undef OP
 }
 
@@ -62,8 +65,9 @@ void MaddubsI8(int64_t turns) {
 #define OP(n)                                                                    \
   "vpmaddubsw %%ymm14, %%ymm15, %%ymm10\nvpmaddwd %%ymm14, %%ymm10, %%ymm11\n"   \
   "vpaddd %%ymm11, %%ymm" #n ", %%ymm" #n "\n"
-  PELTON_LOOP(PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%ymm14\nvpbroadcastd %[operand], %%ymm15\n",
-              PELTON_TEN(OP));
+  PELTON_LOOP(
+      PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%ymm14\nvpbroadcastd %[operand], %%ymm15\n",
+      PELTON_TEN(OP));
 #undef OP
 }
 
@@ -75,8 +79,10 @@ void Read(const std::byte* data, size_t bytes) {
   const std::byte* end = data + bytes;
   __asm__ volatile(
       ".p2align 5\n1:\n"
-      "prefetcht0 4096(%[at])\nprefetcht0 4160(%[at])\nprefetcht0 4224(%[at])\nprefetcht0 4288(%[at])\n"
-      "prefetcht0 4352(%[at])\nprefetcht0 4416(%[at])\nprefetcht0 4480(%[at])\nprefetcht0 4544(%[at])\n"
+      "prefetcht0 4096(%[at])\nprefetcht0 4160(%[at])\nprefetcht0 4224(%[at])\nprefetcht0 "
+      "4288(%[at])\n"
+      "prefetcht0 4352(%[at])\nprefetcht0 4416(%[at])\nprefetcht0 4480(%[at])\nprefetcht0 "
+      "4544(%[at])\n"
       "vpxord (%[at]), %%zmm0, %%zmm0\nvpxord 64(%[at]), %%zmm1, %%zmm1\n"
       "vpxord 128(%[at]), %%zmm2, %%zmm2\nvpxord 192(%[at]), %%zmm3, %%zmm3\n"
       "vpxord 256(%[at]), %%zmm4, %%zmm4\nvpxord 320(%[at]), %%zmm5, %%zmm5\n"
@@ -90,32 +96,36 @@ void Read(const std::byte* data, size_t bytes) {
 void FmaF32(int64_t turns) {
   const float& operand = kHalf;
 #define OP(n) "vfmadd231ps %%zmm14, %%zmm15, %%zmm" #n "\n"
-  PELTON_LOOP(PELTON_TEN(CLEAR) "vbroadcastss %[operand], %%zmm14\nvbroadcastss %[operand], %%zmm15\n",
-              PELTON_TEN(OP));
+  PELTON_LOOP(
+      PELTON_TEN(CLEAR) "vbroadcastss %[operand], %%zmm14\nvbroadcastss %[operand], %%zmm15\n",
+      PELTON_TEN(OP));
 #undef OP
 }
 
 void MaddI16(int64_t turns) {
   const int32_t& operand = kSmall;
 #define OP(n) "vpmaddwd %%zmm14, %%zmm15, %%zmm10\nvpaddd %%zmm10, %%zmm" #n ", %%zmm" #n "\n"
-  PELTON_LOOP(PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%zmm14\nvpbroadcastd %[operand], %%zmm15\n",
-              PELTON_TEN(OP));
+  PELTON_LOOP(
+      PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%zmm14\nvpbroadcastd %[operand], %%zmm15\n",
+      PELTON_TEN(OP));
 #undef OP
 }
 
 void VnniI8(int64_t turns) {
   const int32_t& operand = kSmall;
 #define OP(n) "vpdpbusd %%zmm14, %%zmm15, %%zmm" #n "\n"
-  PELTON_LOOP(PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%zmm14\nvpbroadcastd %[operand], %%zmm15\n",
-              PELTON_TEN(OP));
+  PELTON_LOOP(
+      PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%zmm14\nvpbroadcastd %[operand], %%zmm15\n",
+      PELTON_TEN(OP));
 #undef OP
 }
 
 void DotBf16(int64_t turns) {
   const int32_t& operand = kHalves;
 #define OP(n) "vdpbf16ps %%zmm14, %%zmm15, %%zmm" #n "\n"
-  PELTON_LOOP(PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%zmm14\nvpbroadcastd %[operand], %%zmm15\n",
-              PELTON_TEN(OP));
+  PELTON_LOOP(
+      PELTON_TEN(CLEAR) "vpbroadcastd %[operand], %%zmm14\nvpbroadcastd %[operand], %%zmm15\n",
+      PELTON_TEN(OP));
 #undef OP
 }
 
@@ -133,15 +143,16 @@ struct alignas(64) TileConfig {
 
 // Two by two: accumulators 0 … 3, operands 4 … 7. The configuration is an operand of the block, so
 // the stores that fill it come before.
-#define PELTON_TILES(OP)                                                                         \
-  __asm__ volatile(                                                                              \
-      "ldtilecfg %[config]\n"                                                                    \
-      "tilezero %%tmm0\ntilezero %%tmm1\ntilezero %%tmm2\ntilezero %%tmm3\n"                     \
-      "tilezero %%tmm4\ntilezero %%tmm5\ntilezero %%tmm6\ntilezero %%tmm7\n"                     \
-      ".p2align 5\n1:\n" OP " %%tmm6, %%tmm4, %%tmm0\n" OP " %%tmm7, %%tmm4, %%tmm1\n" OP        \
-      " %%tmm6, %%tmm5, %%tmm2\n" OP " %%tmm7, %%tmm5, %%tmm3\ndec %[turns]\njnz 1b\ntilerelease\n" \
-      : [turns] "+r"(turns)                                                                      \
-      : [config] "m"(config)                                                                     \
+#define PELTON_TILES(OP)                                                                  \
+  __asm__ volatile(                                                                       \
+      "ldtilecfg %[config]\n"                                                             \
+      "tilezero %%tmm0\ntilezero %%tmm1\ntilezero %%tmm2\ntilezero %%tmm3\n"              \
+      "tilezero %%tmm4\ntilezero %%tmm5\ntilezero %%tmm6\ntilezero %%tmm7\n"              \
+      ".p2align 5\n1:\n" OP " %%tmm6, %%tmm4, %%tmm0\n" OP " %%tmm7, %%tmm4, %%tmm1\n" OP \
+      " %%tmm6, %%tmm5, %%tmm2\n" OP                                                      \
+      " %%tmm7, %%tmm5, %%tmm3\ndec %[turns]\njnz 1b\ntilerelease\n"                      \
+      : [turns] "+r"(turns)                                                               \
+      : [config] "m"(config)                                                              \
       : "cc")
 
 void TilesI8(int64_t turns) {
@@ -159,7 +170,8 @@ void TilesBf16(int64_t turns) {
 namespace {
 
 constexpr MultiplyLoop kLoops[] = {
-    {"avx2_fma_f32", "AVX2 FMA, fp32", [](const CpuFeatures& f) { return f.avx2; }, avx2::FmaF32, 10 * 16},
+    {"avx2_fma_f32", "AVX2 FMA, fp32", [](const CpuFeatures& f) { return f.avx2; }, avx2::FmaF32,
+     10 * 16},
     {"avx2_madd_i16", "AVX2 vpmaddwd, 16 bits", [](const CpuFeatures& f) { return f.avx2; },
      avx2::MaddI16, 10 * 32},
     {"avx2_maddubs_i8", "AVX2 vpmaddubsw, 8 bits", [](const CpuFeatures& f) { return f.avx2; },
