@@ -87,7 +87,13 @@ Result<std::unique_ptr<backend::Backend>> ModelOpener::Open(
   settings.packed_cache = PackedCacheDir(settings.packed_cache);
   settings.engine.memory = {.budget = budget_.get(), .owner = place.name, .others = place.others,
                             .others_bytes = place.others_bytes};
-  if (!progress) progress = LoggedProgress(*path);
+  if (!progress || place.log_progress) {
+    progress = [logged = LoggedProgress(*path), told = std::move(progress)](
+                   uint64_t done, uint64_t total) mutable {
+      logged(done, total);
+      if (told) told(done, total);
+    };
+  }
   return backend::LoadNative(*path, settings, {shared_->team, shared_->table},
                              std::move(progress));
 }

@@ -36,6 +36,7 @@ struct OpenPlace {
   std::string name = "model";
   int others = 0;             // models still to come …
   uint64_t others_bytes = 0;  // … and their weights
+  bool log_progress = false;
 };
 
 // Holds what the opened models share (worker team, kernel table) and so outlives them. The team

@@ -212,7 +212,7 @@ void Serving::AddMachineMetrics() {
 
 Result<std::unique_ptr<backend::Backend>> Serving::Open(const serving::LoadJob& job) {
   OpenPlace place{.name = job.name, .others = static_cast<int>(job.others.size()),
-                  .others_bytes = 0};
+                  .others_bytes = 0, .log_progress = true};
   for (const std::string& path : job.others) {
     std::error_code error;
     const uintmax_t bytes = std::filesystem::file_size(path, error);  // near to the packed weights

@@ -1,6 +1,6 @@
 """The limits of a container, with real control groups: a CPU quota and a memory limit.
 
-limits_test.py [CONTEXT]: tokens of the largest context in the memory test (192)."""
+limits_test.py [CONTEXT]: tokens of the largest context in the memory test (96)."""
 import concurrent.futures
 import os
 import sys
@@ -11,7 +11,7 @@ from harness import Server, metric, request, wait_for
 from harness.cgroup import Cgroup
 
 MODEL = "m=" + os.environ["PELTON_MODEL_SMOLLM2"]
-CONTEXT = 192
+CONTEXT = 96
 QUOTA = 0.5
 LEAST_SHARE = 0.8  # of the unlimited run's tokens a CPU second
 REQUESTS = 64
@@ -19,7 +19,8 @@ BESIDE_BYTES = 150_000_000
 
 
 def cpu_s(server):
-    fields = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
+    with open(f"/proc/{server.process.pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

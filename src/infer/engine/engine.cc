@@ -75,15 +75,20 @@ Result<EngineOptions> Resolve(EngineOptions options, const models::ModelInfo& in
   return options;
 }
 
-// Logits of the largest batch (Batch grows in powers of two), what drawing from them takes at once,
-// and tables that grow with the context.
+// Logits of the largest batch (Batch grows in powers of two; drafts have rows of their own), what
+// drawing from them takes at once, and tables that grow with the context.
 uint64_t StepBytes(const EngineOptions& options, const models::ModelInfo& info, int threads) {
   constexpr uint64_t kDrawBytes = sizeof(float) + 2 * sizeof(sampling::Candidate);
   const auto vocab = static_cast<uint64_t>(info.vocab_size);
-  return std::bit_ceil(static_cast<uint64_t>(options.max_running)) * vocab * sizeof(float) +
+  const int drafts = options.speculation == "off" ? 0 : kDraftRowsMax;
+  const auto rows = static_cast<uint64_t>(std::max(options.max_running, drafts));
+  return std::bit_ceil(rows) * vocab * sizeof(float) +
          std::min<uint64_t>(threads, options.max_running) * vocab * kDrawBytes +
          info.position_bytes * static_cast<uint64_t>(options.context);
 }
+
+// The prefix cache's tables, for a block: an entry, its tokens, its bucket; rounded up.
+constexpr uint64_t kPrefixBytesPerBlock = 256;
 
 // The least of a default context that is served when memory is short.
 constexpr int kContextLeast = 512;
@@ -103,6 +108,11 @@ Status SizeKv(const models::ModelInfo& info, bool context_given, EngineOptions* 
     // At least one whole context, though others come short then.
     const uint64_t one = static_cast<uint64_t>(BlocksFor(options->context)) * *block_bytes;
     options->kv_bytes_max = std::max(options->memory.KvDefault(), std::min(free, one));
+    // Its tables come out of the same part.
+    options->kv_bytes_max = static_cast<uint64_t>(static_cast<double>(options->kv_bytes_max) *
+                                                  static_cast<double>(*block_bytes) /
+                                                  static_cast<double>(*block_bytes +
+                                                                      kPrefixBytesPerBlock));
   }
   if (options->kv_blocks == 0) {
     const int64_t wanted = int64_t{BlocksFor(options->context)} * options->max_running;
@@ -128,7 +138,7 @@ Status SizeKv(const models::ModelInfo& info, bool context_given, EngineOptions* 
 
 // What one engine holds of the memory budget.
 struct Holds {
-  MemoryBudget::Hold step, kv;
+  MemoryBudget::Hold step, kv, prefix;
 };
 
 // Blocks on disk are for this very model and these kernels.
@@ -279,6 +289,10 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<models::Model> mo
                 static_cast<uint64_t>(info.layers));
   RETURN_IF_ERROR(kv.status());
   holds.kv = *std::move(kv);
+  auto prefix = resolved->memory.Take(
+      "prefix", static_cast<uint64_t>(resolved->kv_blocks) * kPrefixBytesPerBlock);
+  RETURN_IF_ERROR(prefix.status());
+  holds.prefix = *std::move(prefix);
   auto storage = kv::KvStorage::Create(info.layers, resolved->kv_blocks, info.kv_block_bytes);
   RETURN_IF_ERROR(storage.status());
   return std::unique_ptr<Engine>(

@@ -116,11 +116,16 @@ Status Decoder::MakeWeights(const format::ModelFile& file, const WeightPlan& pla
   auto arena = nn::WeightArena::Create(plan.packed_bytes());
   RETURN_IF_ERROR(arena.status());
   arena_ = *std::move(arena);
+  // Models that run take their steps between the pieces of this.
   nn::Team::Turn turn(team);
-  if (options.packed == nullptr) return plan.Pack(arena_, team, options.progress);
+  const auto progress = [&](uint64_t done, uint64_t total) {
+    turn.Yield();
+    if (options.progress) options.progress(done, total);
+  };
+  if (options.packed == nullptr) return plan.Pack(arena_, team, progress);
   PackedImage image = PackedCache::Describe(plan, file);
   std::vector<float> scales;
-  if (options.packed->Load(image, arena_.Whole(), team)) {
+  if (options.packed->Load(image, arena_.Whole(), team, [&] { turn.Yield(); })) {
     for (const format::PackedSection& s : image.head.sections) scales.push_back(s.post_scale);
     plan.Adopt(arena_, scales);
     return OkStatus();
@@ -129,7 +134,7 @@ Status Decoder::MakeWeights(const format::ModelFile& file, const WeightPlan& pla
   auto fresh = nn::WeightArena::Create(plan.packed_bytes());
   RETURN_IF_ERROR(fresh.status());
   arena_ = *std::move(fresh);
-  RETURN_IF_ERROR(plan.Pack(arena_, team, options.progress));
+  RETURN_IF_ERROR(plan.Pack(arena_, team, progress));
   const std::vector<WeightPlan::Section> sections = plan.Sections();
   for (size_t i = 0; i < sections.size(); ++i) {
     image.head.sections[i].post_scale = sections[i].matrix.post_scale;

@@ -62,14 +62,25 @@ std::vector<std::span<const std::byte>> Pieces(std::span<const std::span<const s
 
 uint64_t SumOfPieces(std::span<const uint64_t> sums) { return FastHash(std::as_bytes(sums)); }
 
-uint64_t ContentOf(const PackedImage& image, nn::Team& team) {
+// body(i) for i in [0, n), a few pieces a worker at a time, `between` after each time.
+template <typename Body>
+void InBatches(nn::Team& team, int64_t n, const std::function<void()>& between, const Body& body) {
+  const int64_t batch = 4 * team.size();
+  for (int64_t from = 0; from < n; from += batch) {
+    team.ParallelFor(std::min(batch, n - from), 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) body(from + i);
+    });
+    if (between) between();
+  }
+}
+
+uint64_t ContentOf(const PackedImage& image, nn::Team& team,
+                   const std::function<void()>& between) {
   const auto pieces = Pieces(image.source_bytes);
   std::vector<uint64_t> sums(pieces.size());
-  team.ParallelFor(static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      sums[static_cast<size_t>(i)] = FastHash(pieces[static_cast<size_t>(i)]);
-      image.source->DropPages(pieces[static_cast<size_t>(i)]);
-    }
+  InBatches(team, static_cast<int64_t>(pieces.size()), between, [&](int64_t i) {
+    sums[static_cast<size_t>(i)] = FastHash(pieces[static_cast<size_t>(i)]);
+    image.source->DropPages(pieces[static_cast<size_t>(i)]);
   });
   return SumOfPieces(sums);
 }
@@ -207,10 +218,11 @@ std::string PackedCache::PathOf(const format::PackedHead& head) const {
   return fmt::format("{}/{}{}", options_.folder, codec::EncodeHex(head.key).substr(0, 40), kSuffix);
 }
 
-bool PackedCache::Load(PackedImage& image, std::span<std::byte> arena, nn::Team& team) const {
+bool PackedCache::Load(PackedImage& image, std::span<std::byte> arena, nn::Team& team,
+                       const std::function<void()>& between) const {
   if (image.head.body_bytes < options_.model_bytes_min) return false;
   const std::string path = PathOf(image.head);
-  const Status status = Read(path, image, arena, team);
+  const Status status = Read(path, image, arena, team, between);
   if (status.ok()) return true;
   if (IsMissing(status)) return false;
   LogWarn("cache", "{} is dropped and the model packed anew: {}", path, status.message());
@@ -220,7 +232,7 @@ bool PackedCache::Load(PackedImage& image, std::span<std::byte> arena, nn::Team&
 }
 
 Status PackedCache::Read(const std::string& path, PackedImage& image, std::span<std::byte> arena,
-                         nn::Team& team) const {
+                         nn::Team& team, const std::function<void()>& between) const {
   auto file = OwnFile::Open(path);
   if (!file.ok()) return file.status();
   std::vector<std::byte> bytes(std::min<uint64_t>(format::kPackedPrefixBytes, file->bytes()));
@@ -240,20 +252,19 @@ Status PackedCache::Read(const std::string& path, PackedImage& image, std::span<
       });
   if (!fits) return FailedPrecondition("it holds other weights than its name says");
   const bool known = want.identity.source != 0 && head->identity == want.identity;
-  if (!known && ContentOf(image, team) != head->content) {
+  if (!known && ContentOf(image, team, between) != head->content) {
     return FailedPrecondition("the model file has changed since");
   }
   std::atomic<bool> damaged{false};
   const auto chunks = static_cast<int64_t>(head->chunk_sums.size());
-  team.ParallelFor(chunks, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end && !damaged.load(std::memory_order_relaxed); ++i) {
-      const uint64_t at = static_cast<uint64_t>(i) * kPackedChunkBytes;
-      const uint64_t size = std::min(kPackedChunkBytes, head->padded_body_bytes() - at);
-      const auto chunk = arena.subspan(static_cast<size_t>(at), static_cast<size_t>(size));
-      if (!file->ReadLarge(head->head_bytes + at, chunk).ok() ||
-          FastHash(chunk) != head->chunk_sums[static_cast<size_t>(i)]) {
-        damaged.store(true, std::memory_order_relaxed);
-      }
+  InBatches(team, chunks, between, [&](int64_t i) {
+    if (damaged.load(std::memory_order_relaxed)) return;
+    const uint64_t at = static_cast<uint64_t>(i) * kPackedChunkBytes;
+    const uint64_t size = std::min(kPackedChunkBytes, head->padded_body_bytes() - at);
+    const auto chunk = arena.subspan(static_cast<size_t>(at), static_cast<size_t>(size));
+    if (!file->ReadLarge(head->head_bytes + at, chunk).ok() ||
+        FastHash(chunk) != head->chunk_sums[static_cast<size_t>(i)]) {
+      damaged.store(true, std::memory_order_relaxed);
     }
   });
   if (damaged.load()) return DataLoss("its bytes do not have the sums that were written");

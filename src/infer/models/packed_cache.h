@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <stop_token>
 #include <string>
@@ -51,8 +52,10 @@ class PackedCache {  // immutable; thread-safe
 
   // Fills `arena` (image.head.body_bytes, padded to format::kPackedAlign) and the sections' scales from
   // the cache, read and checked by the team, whose Turn the caller holds. False: there is no file
-  // that fits, and the arena's content is undefined.
-  bool Load(PackedImage& image, std::span<std::byte> arena, nn::Team& team) const;
+  // that fits, and the arena's content is undefined. `between` (may be empty) is called now and then,
+  // with no piece of work under way.
+  bool Load(PackedImage& image, std::span<std::byte> arena, nn::Team& team,
+            const std::function<void()>& between = {}) const;
 
   // Writes the image's file, after making room. ABORTED when another process does, or on `stop`;
   // FAILED_PRECONDITION when the source changed meanwhile; OUT_OF_RANGE when the weights are outside
@@ -65,7 +68,7 @@ class PackedCache {  // immutable; thread-safe
 
  private:
   Status Read(const std::string& path, PackedImage& image, std::span<std::byte> arena,
-              nn::Team& team) const;
+              nn::Team& team, const std::function<void()>& between) const;
   Status MakeRoom(uint64_t bytes, const std::string& kept) const;
 
   const PackedCacheOptions options_;

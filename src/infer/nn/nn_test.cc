@@ -60,6 +60,25 @@ TEST(Team, MorePiecesThanTheTicketHoldsAreMadeLarger) {
   EXPECT_EQ(total.load(), int64_t{1} << 21);
 }
 
+// A model that loads must not freeze those that run.
+TEST(Team, ATurnYieldsToWhoeverWaits) {
+  Team team({.threads = 2, .pin = false});
+  std::atomic<bool> wants{false}, had{false};
+  Team::Turn turn(team);
+  turn.Yield();  // nobody waits: goes on at once
+  std::jthread other([&] {
+    wants.store(true);
+    const Team::Turn second(team);
+    had.store(true);
+  });
+  for (int i = 0; i < 5000 && !had.load(); ++i) {
+    if (wants.load()) turn.Yield();
+    team.ParallelFor(64, 1, [](int64_t, int64_t, int) {});  // the turn is held again
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(had.load());
+}
+
 // A quota that shrinks takes threads away and gives them back, also in the middle of work.
 TEST(Team, LimitsMayChangeAtAnyTimeAndNoPieceIsLost) {
   Team team({.threads = 3, .pin = false, .spin_us = 20});

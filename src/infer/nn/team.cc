@@ -272,6 +272,16 @@ Team::Turn::Turn(Team& team) : team_(team) {
   t.turn_changed.wait(lock, [&] { return t.turn_now == mine; });
 }
 
+void Team::Turn::Yield() {
+  Impl& t = *team_.impl_;
+  std::unique_lock lock(t.turn_mutex);
+  if (t.turn_next == t.turn_now + 1) return;  // nobody waits
+  const uint64_t mine = t.turn_next++;
+  ++t.turn_now;
+  t.turn_changed.notify_all();
+  t.turn_changed.wait(lock, [&] { return t.turn_now == mine; });
+}
+
 Team::Turn::~Turn() {
   Impl& t = *team_.impl_;
   {

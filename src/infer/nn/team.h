@@ -49,6 +49,9 @@ class Team {
    public:
     explicit Turn(Team& team);
     ~Turn();
+    // Lets whoever waits have a turn first, and takes the next one after that. For long work
+    // (loading a model) beside models that run.
+    void Yield();
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
 

@@ -40,17 +40,24 @@ struct Catalogue::Retired {
 };
 
 // Figures that only grow, so that they go on when another instance takes over.
+inline constexpr uint64_t backend::Stats::*kCounters[] = {
+    &backend::Stats::steps,
+    &backend::Stats::prompt_tokens,
+    &backend::Stats::generated_tokens,
+    &backend::Stats::preemptions,
+    &backend::Stats::computed_tokens,
+    &backend::Stats::prefix_queried_tokens,
+    &backend::Stats::prefix_hit_tokens,
+    &backend::Stats::prefix_evictions,
+    &backend::Stats::drafts,
+    &backend::Stats::draft_tokens,
+    &backend::Stats::accepted_draft_tokens,
+};
 inline void AddCounters(const backend::Stats& more, backend::Stats* to) {
-  to->steps += more.steps;
-  to->prompt_tokens += more.prompt_tokens;
-  to->generated_tokens += more.generated_tokens;
-  to->preemptions += more.preemptions;
+  for (const auto counter : kCounters) to->*counter += more.*counter;
 }
 inline void SubtractCounters(const backend::Stats& less, backend::Stats* from) {
-  from->steps -= less.steps;
-  from->prompt_tokens -= less.prompt_tokens;
-  from->generated_tokens -= less.generated_tokens;
-  from->preemptions -= less.preemptions;
+  for (const auto counter : kCounters) from->*counter -= less.*counter;
 }
 
 }  // namespace pelton::serving

@@ -99,6 +99,7 @@ void Catalogue::LoadFailedLocked(Entry& entry, Job job, const Status& why, After
       return;
     }
     job.fallback = entry.source.path;
+    entry.source.on_demand = true;  // should both fail, requests try the old one again
     job.running = false;
     job.progress = std::make_shared<LoadProgress>();
     entry.job = std::move(job);
