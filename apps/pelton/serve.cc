@@ -142,6 +142,7 @@ class Serving {
   void Drain();
   bool Quiet(int timeout_ms);
   bool WaitQuiet(int64_t earliest_ns, int64_t latest_ns);
+  bool WaitForTurns();
 
   ServeOptions& options_;
   const int64_t started_ns_ = NowNs();
@@ -267,16 +268,29 @@ void Serving::Drain() {
   const int64_t earliest_ns = now_ns + static_cast<int64_t>(options_.server.drain_delay_s * 1e9);
   const int64_t latest_ns =
       std::max(earliest_ns, now_ns + static_cast<int64_t>(options_.server.drain_s * 1e9));
-  if (WaitQuiet(earliest_ns, latest_ns)) {
+  if (WaitQuiet(earliest_ns, latest_ns) && WaitForTurns()) {
     server_->StopAccepting();
     return;
   }
   server_->StopAccepting();
   service_->CancelAll();
-  if (WaitQuiet(0, NowNs() + kCancelWaitNs)) return;
+  if (WaitQuiet(0, NowNs() + kCancelWaitNs) && WaitForTurns()) return;
   // What does not even cancel may call into anything that would be taken down now.
   LogWarn("serve", "some work could not be ended; leaving without it");
   _exit(0);
+}
+
+// Until every loop has turned once more: then none holds an answer that it has told the end of. The
+// last user of a model must not be that model's own thread. False when one stands still.
+bool Serving::WaitForTurns() {
+  const int64_t since_ns = NowNs();
+  for (const auto& served : catalogue_->Ready()) {
+    while (served->backend->GetStats().heartbeat_ns <= since_ns) {
+      if (NowNs() - since_ns > kCancelWaitNs) return false;
+      usleep(kDrainRestUs);
+    }
+  }
+  return true;
 }
 
 // False when it is not quiet by `latest_ns`; true not before `earliest_ns`.
