@@ -33,7 +33,7 @@ testing::FakeModelOptions ModelOptions() {
 struct Process {
   Process(const std::string& folder, int blocks, std::string scope = "model",
           bool share_between_tenants = false)
-      : disk(*kv::DiskCache::Open({.folder = folder, .bytes_max = 1 << 20, .build = "1",
+      : disk(*kv::DiskCache::Open({.folder = folder, .bytes_max = 16 << 20, .build = "1",
                                    .own_thread = false})),
         model(ModelOptions()), inbox(64, clock) {
     PrefixOptions prefix;
@@ -198,9 +198,11 @@ TEST_F(PrefixDisk, ADamagedBlockIsComputedAndTheTextGoesOn) {
     if (fs::file_size(file) != 128 + 4 * 48 + 128 + 32) continue;  // the third block
     std::fstream(file.path(), std::ios::in | std::ios::out | std::ios::binary).seekp(400).put('x');
   }
-  Process process(folder_, 64);
-  EXPECT_EQ(process.Run(Prompt(100), 4)->usage().cached_tokens, 32);
-  EXPECT_EQ(process.disk->Stats().damaged, 1u);
+  {
+    Process process(folder_, 64);
+    EXPECT_EQ(process.Run(Prompt(100), 4)->usage().cached_tokens, 32);
+    EXPECT_EQ(process.disk->Stats().damaged, 1u);
+  }
   EXPECT_EQ(Process(folder_, 64).Run(Prompt(100), 4)->usage().cached_tokens, 96);  // written again
 }
 
