@@ -200,7 +200,8 @@ class HfFolderWriter {
   codec::Json Merges() const {
     codec::Json out = codec::Json::EmptyArray();
     bool pair = false;  // both ways in which the library writes them
-    for (const std::string_view merge : *file_.metadata().Strings("tokenizer.ggml.merges")) {
+    const auto merges = *file_.metadata().Strings("tokenizer.ggml.merges");
+    for (const std::string_view merge : merges) {
       codec::Json both;
       both.Push(merge.substr(0, merge.find(' ')));
       both.Push(merge.substr(merge.find(' ') + 1));
@@ -211,9 +212,9 @@ class HfFolderWriter {
 
   // As transformers derives merges from a SentencePiece vocabulary.
   codec::Json MergesByScore() const {
-    const auto& pieces = *file_.metadata().Strings("tokenizer.ggml.tokens");
-    const auto& scores = *file_.metadata().Floats("tokenizer.ggml.scores");
-    const auto& kinds = *file_.metadata().Ints("tokenizer.ggml.token_type");
+    const auto pieces = *file_.metadata().Strings("tokenizer.ggml.tokens");
+    const auto scores = *file_.metadata().Floats("tokenizer.ggml.scores");
+    const auto kinds = *file_.metadata().Ints("tokenizer.ggml.token_type");
     std::unordered_set<std::string_view> known;
     std::vector<size_t> order;
     for (size_t id = 0; id < pieces.size(); ++id) {
@@ -241,8 +242,8 @@ class HfFolderWriter {
 };
 
 inline codec::Json HfFolderWriter::Tokenizer() const {
-  const auto& pieces = *file_.metadata().Strings("tokenizer.ggml.tokens");
-  const auto& kinds = *file_.metadata().Ints("tokenizer.ggml.token_type");
+  const auto pieces = *file_.metadata().Strings("tokenizer.ggml.tokens");
+  const auto kinds = *file_.metadata().Ints("tokenizer.ggml.token_type");
   const bool bytes = *file_.metadata().String("tokenizer.ggml.model") == "gpt2";
   codec::Json::Object vocab;
   codec::Json added = codec::Json::EmptyArray(), model, out;
