@@ -229,7 +229,7 @@ TEST(Speculation, DraftsTakeNoBlockThatAnotherNeeds) {
   FakeModelOptions options = Repeating(0);
   for (const bool speculation : {false, true}) {
     Fixture f(speculation ? kLimits : Without(kLimits), options, 4);
-    const std::vector<TokenId> one(20, 7), other(20, 8);
+    const std::vector<TokenId> one(20, 8), other(20, 7);
     const auto a = f.Greedy(one, 12);
     const auto b = f.Greedy(other, 28);
     f.TurnsUntilDone();
