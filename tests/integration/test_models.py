@@ -62,12 +62,11 @@ def test_a_model_is_added_unloaded_and_loaded_again(folder):
         assert reply.status == 200 and reply.json()["state"] == "ready", reply.body
         assert ask(s, "second").json()["usage"]["completion_tokens"] > 0
         steps = metric(s, 'pelton_steps_total{model="second"}')
-        holders = request(s, "GET", "/v1/engine").json()["memory"]["holders"]
-        assert {h["name"] for h in holders} >= {"second/weights", "second/kv", "second/buffers"}
+        assert holders_of(s, "second") >= {"second/weights", "second/kv", "second/buffers"}
         assert act(s, "second", "load").json()["state"] == "ready"  # again is no error
         reply = act(s, "second", "unload")
         assert reply.json()["state"] == "unloaded"
-        assert not request(s, "GET", "/v1/engine").json()["memory"]["holders"]
+        assert not holders_of(s, "second")
         refused = ask(s, "second")
         assert refused.status == 503 and "retry-after" in refused.headers
         listed = {m["id"]: m["state"] for m in request(s, "GET", "/v1/models").json()["data"]}
@@ -215,7 +214,7 @@ def test_idle_models_leave_and_come_back(folder):
         first = ask(s, "m", 8).json()["choices"]
         steps = metric(s, 'pelton_steps_total{model="m"}')
         assert wait_for(lambda: view(s, "m")["state"] == "unloaded")
-        assert not request(s, "GET", "/v1/engine").json()["memory"]["holders"]
+        assert not holders_of(s, "m")
         assert metric(s, 'pelton_steps_total{model="m"}') == steps
         assert request(s, "GET", "/readyz").status == 200
         again = request(s, "POST", COMPLETIONS, {"model": "m", "prompt": [1, 2, 3],
@@ -224,14 +223,20 @@ def test_idle_models_leave_and_come_back(folder):
         assert metric(s, 'pelton_steps_total{model="m"}') > steps
 
 
+def holders_of(server, name):
+    holders = request(server, "GET", "/v1/engine").json()["memory"]["holders"]
+    return {h["name"] for h in holders if h["name"].startswith(name + "/")}
+
+
 def room_for_one(model):
     """Options with which one model of the kind fits and two do not."""
-    with Server(f"m={model}", "--ctx", "64") as s:
+    no_disk = ["--prefix-cache-disk", "off"]
+    with Server(f"m={model}", "--ctx", "64", *no_disk) as s:
         memory = request(s, "GET", "/v1/engine").json()["memory"]
     kv = next(h["bytes"] for h in memory["holders"] if h["name"] == "m/kv")
     free = 1.6 * memory["held_bytes"]
     limit = int(((64 << 20) + free) * 32 / 31) + 1  # the reserve is 64 MiB and a thirty-second
-    return ["--ctx", "64", "--kv-bytes-max", str(kv), "--memory", str(limit)]
+    return [*no_disk, "--ctx", "64", "--kv-bytes-max", str(kv), "--memory", str(limit)]
 
 
 def test_the_least_recently_used_model_makes_room(folder, tmp_path):

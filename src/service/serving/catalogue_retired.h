@@ -52,6 +52,8 @@ inline constexpr uint64_t backend::Stats::*kCounters[] = {
     &backend::Stats::drafts,
     &backend::Stats::draft_tokens,
     &backend::Stats::accepted_draft_tokens,
+    &backend::Stats::decode_rows,
+    &backend::Stats::prompt_rows,
 };
 inline void AddCounters(const backend::Stats& more, backend::Stats* to) {
   for (const auto counter : kCounters) to->*counter += more.*counter;
