@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "sampling/testing/plain_table.h"
@@ -104,6 +105,15 @@ void World::Start() {
       std::string pattern = (std::filesystem::temp_directory_path() / "pelton-sim-XXXXXX").string();
       if (mkdtemp(pattern.data()) == nullptr) Fail("no folder for the disk");
       folder_ = pattern;
+      // The folder would draw a key at random, and names of blocks, and which of them collide, follow
+      // from the key: the seed has to give it.
+      std::filesystem::create_directory(folder_ + "/cache");
+      std::ofstream key(folder_ + "/cache/key", std::ios::binary);
+      key.write(reinterpret_cast<const char*>(config_.prefix.key.data()),
+                static_cast<std::streamsize>(config_.prefix.key.size()));
+      key.close();
+      std::filesystem::permissions(folder_ + "/cache/key", std::filesystem::perms::owner_read |
+                                                               std::filesystem::perms::owner_write);
     }
     auto disk = kv::DiskCache::Open({.folder = folder_ + "/cache",
                                      .bytes_max = uint64_t{400} * static_cast<uint64_t>(config_.blocks),
