@@ -10,6 +10,7 @@ from rows import JOBS
 from stats import Spread, ratios
 
 BEGIN, END = "<!-- bench-peers: begin -->", "<!-- bench-peers: end -->"
+ROUNDS_MIN = 5  # before a goal is said to be met or not
 FOOT = ("Speed in tokens/s (starts: seconds), medians. Ratio: the median over rounds of Pelton's speed "
         "over the peer's in the same round, with its quartiles; *wide* marks quartiles more than 15 % "
         "of the median apart, which says little. Goal: what issue B asks for.")
@@ -52,7 +53,9 @@ def row_lines(row, title: str, entry: dict) -> list:
             lines.append(f"| {title} | {row.what} | {own} | {peer} | not run: {clean(why)} | | | {wanted} |")
             continue
         spread = Spread.of(pairs)
-        if goal:
+        if goal and len(pairs) < ROUNDS_MIN:
+            wanted += f", {len(pairs)} of {ROUNDS_MIN} rounds"
+        elif goal:
             wanted += ", met" if spread.median >= goal else ", **not met**"
         lines.append(f"| {title} | {row.what} | {number(Spread.of(ours).median)} | {peer} | "
                      f"{number(Spread.of(theirs).median)} | **{spread.median:.2f}** | "

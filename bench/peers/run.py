@@ -122,7 +122,8 @@ def measure_job(context: Context, job, rounds: int, wanted) -> dict:
     stamp = {"date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
              "commit": machine.commit(), "threads": context.threads, "rounds": rounds,
              "commands": commands, "load_share": context.load_share}
-    return {row.id: {**stamp, "peers": list(job.peers), "samples": samples[row.id], "not_run": not_run}
+    peers = [name for name in job.peers if not wanted or wanted.search(name)]
+    return {row.id: {**stamp, "peers": peers, "samples": samples[row.id], "not_run": not_run}
             for row in job.rows}
 
 
