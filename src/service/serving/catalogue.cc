@@ -133,6 +133,8 @@ bool Catalogue::WakeOnRequestLocked(Entry& entry) {
   return may;
 }
 
+Catalogue::Job::Job() = default;
+
 void Catalogue::QueueJobLocked(Entry& entry, std::string path, Done done) {
   entry.job.emplace();
   entry.job->path = std::move(path);

@@ -188,6 +188,8 @@ class Catalogue {  // thread-safe
     std::shared_ptr<const Served> served;
   };
   struct Job {
+    Job();  // declared: a nested class with initialisers is no default-constructible
+            // one inside its own enclosing class, and `optional` below asks there
     std::string path;
     std::string fallback;  // the file to go back to; not empty: the old one has gone for this
     bool evict = false;
