@@ -62,8 +62,8 @@ void RequireSame(const std::vector<float>& a, const std::vector<float>& b, const
 std::vector<float> Product(const KernelTable& t, const PackedMatrix& w, const std::vector<float>& x,
                            int m, int begin, int end) {
   std::vector<float> y(static_cast<size_t>(m) * w.n, -7.f);
-  if (w.layout == Layout::kInt4 || w.layout == Layout::kInt8) {
-    AlignedBytes q(static_cast<size_t>(m) * t.quantized_row_bytes(w.k));
+  if (t.takes_quantized(w)) {
+    AlignedBytes q(static_cast<size_t>(PaddedRows(m)) * t.quantized_row_bytes(w.k));
     t.quantize_rows(x.data(), w.k, m, w.k, q.data());
     t.gemm_int(w, q.data(), m, y.data(), w.n, begin, end);
   } else {

@@ -50,11 +50,11 @@ void Row(const KernelTable& table, tensor::DType type, int n, int k, int m, int 
   for (int i = 0; i < copies; ++i) matrices.push_back(testing::PackAll(type, rows, n, k));
   const auto x = testing::RandomFloats(static_cast<size_t>(m) * k, 2);
   std::vector<float> y(static_cast<size_t>(m) * n);
-  testing::AlignedBytes q(static_cast<size_t>(m) * table.quantized_row_bytes(k));
+  testing::AlignedBytes q(static_cast<size_t>(PaddedRows(m)) * table.quantized_row_bytes(k));
   table.quantize_rows(x.data(), k, m, k, q.data());
   const double seconds = Time([&] {
     for (const auto& owned : matrices) {
-      if (IsInteger(owned.matrix.layout)) {
+      if (table.takes_quantized(owned.matrix)) {
         table.gemm_int(owned.matrix, q.data(), m, y.data(), n, 0, owned.matrix.panels());
       } else {
         table.gemm_float(owned.matrix, x.data(), k, m, y.data(), n, 0, owned.matrix.panels());

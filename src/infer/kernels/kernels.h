@@ -51,7 +51,7 @@ struct PackedMatrix {
   int zero_point = 0;
   int group = 32;          // 16 or 32
   int n = 0, k = 0;        // true sizes
-  float post_scale = 1.f;  // a power of two on every stored scale and min (keeps them in fp16 range)
+  float post_scale = 1.f;  // a power of two on every stored scale and min: the largest is in [2^13, 2^14)
   const std::byte* data = nullptr;
 
   int panels() const { return (n + kPanelCols - 1) / kPanelCols; }
@@ -108,17 +108,23 @@ inline size_t AttentionPartFloats(int head_dim) {
   return (static_cast<size_t>(head_dim) + 15) / 16 * 16 + 32;
 }
 
+// Rows that the memory of `m` quantised rows has room for.
+inline int PaddedRows(int m) { return (m + 15) / 16 * 16; }
+
 struct KernelTable {
   std::string_view name;  // "ref", "avx2", "avx512", "avx512_vnni"
   bool (*usable)(const CpuFeatures&);
 
-  // Activations for an integer matrix: m rows [m, k] (row stride ldx floats) into `out`, which has
-  // m * QuantizedRowBytes(k). Opaque: written and read by the same table only.
+  // Activations for the matrices that takes_quantized: m rows [m, k] (row stride ldx floats) into
+  // `out`, quantized_row_bytes(k) each. Opaque: written and read by the same table only.
   size_t (*quantized_row_bytes)(int k);
   void (*quantize_rows)(const float* x, int64_t ldx, int m, int k, std::byte* out);
+  bool (*takes_quantized)(const PackedMatrix& w);
 
   // y[r, 16·panel_begin …) for r in [0, m): y has row stride ldy, columns are absolute (y + n).
-  // Columns at or above w.n are not written. `x` is quantize_rows' output for integer layouts.
+  // Columns at or above w.n are not written. gemm_int: for what takes_quantized, `x` is
+  // quantize_rows' output in memory for PaddedRows(m) rows (what lies in the rows beyond m is read
+  // and changes nothing). gemm_float: for the others.
   void (*gemm_int)(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
                    int panel_begin, int panel_end);
   void (*gemm_float)(const PackedMatrix& w, const float* x, int64_t ldx, int m, float* y,

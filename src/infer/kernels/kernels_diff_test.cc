@@ -55,8 +55,8 @@ class Tables : public ::testing::TestWithParam<const KernelTable*> {
   std::vector<float> Product(const KernelTable& t, const PackedMatrix& w, const float* x, int m,
                              int panel_begin, int panel_end) {
     std::vector<float> y(static_cast<size_t>(m) * w.n, kPoison);
-    if (IsInteger(w.layout)) {
-      AlignedBytes q(static_cast<size_t>(m) * t.quantized_row_bytes(w.k));
+    if (t.takes_quantized(w)) {
+      AlignedBytes q(static_cast<size_t>(PaddedRows(m)) * t.quantized_row_bytes(w.k));
       t.quantize_rows(x, w.k, m, w.k, q.data());
       t.gemm_int(w, q.data(), m, y.data(), w.n, panel_begin, panel_end);
     } else {

@@ -44,6 +44,7 @@ inline int CodeAt(Layout layout, const std::byte* codes, int col, int i) {
 inline int Blocks(int k) { return static_cast<int>((static_cast<int64_t>(k) + 63) / kBlockInputs); }
 
 inline bool IsInteger(Layout layout) { return layout == Layout::kInt4 || layout == Layout::kInt8; }
+inline bool IsIntegerMatrix(const PackedMatrix& w) { return IsInteger(w.layout); }
 
 inline size_t FloatBytes(Layout layout) { return layout == Layout::kF32 ? 4 : 2; }
 

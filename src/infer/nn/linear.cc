@@ -60,23 +60,49 @@ void Linear::Adopt(const std::byte* data, float post_scale) {
   packed_.post_scale = post_scale;
 }
 
-// Rows of floats of one panel → dtype_ → its place in `dst`.
-void Linear::PackQuantized(tensor::DType source, const std::byte* rows, int panel,
-                           std::byte* dst) const {
+// Rows of floats of one panel in dtype_.
+std::vector<std::byte> Linear::Quantized(tensor::DType source, const std::byte* rows,
+                                         int panel) const {
   const uint64_t source_bytes = RowBytesOf(source, inputs());
   const uint64_t row_bytes = RowBytesOf(dtype_, inputs());
-  kernels::PackedMatrix one = packed_;
-  one.n = std::min(kernels::kPanelCols, outputs() - panel * kernels::kPanelCols);
+  const int count = std::min(kernels::kPanelCols, outputs() - panel * kernels::kPanelCols);
   std::vector<float> values(static_cast<size_t>(inputs()));
-  std::vector<std::byte> quantized(row_bytes * static_cast<uint64_t>(one.n));
-  for (int i = 0; i < one.n; ++i) {
+  std::vector<std::byte> quantized(row_bytes * static_cast<uint64_t>(count));
+  for (int i = 0; i < count; ++i) {
     const auto row = static_cast<uint64_t>(panel * kernels::kPanelCols + i);
     tensor::DequantizeRow(source, rows + row * source_bytes, inputs(), values.data());
     tensor::QuantizeRow(dtype_, values.data(), inputs(),
                         quantized.data() + static_cast<uint64_t>(i) * row_bytes);
   }
-  kernels::PackPanels(one, dtype_, quantized.data(), 0, 1,
+  return quantized;
+}
+
+void Linear::PackQuantized(tensor::DType source, const std::byte* rows, int panel,
+                           std::byte* dst) const {
+  kernels::PackedMatrix one = packed_;
+  one.n = std::min(kernels::kPanelCols, outputs() - panel * kernels::kPanelCols);
+  kernels::PackPanels(one, dtype_, Quantized(source, rows, panel).data(), 0, 1,
                       dst + static_cast<uint64_t>(panel) * kernels::PackedBytes(one));
+}
+
+// The scale of the whole matrix, before any panel is packed. What is quantised while packing is
+// quantised twice for it.
+float Linear::ScaleOf(tensor::DType source, const std::byte* rows, Team& team) const {
+  const uint64_t row_bytes = RowBytesOf(dtype_, inputs());
+  const int panels = packed_.panels();
+  std::vector<float> scales(static_cast<size_t>(panels));
+  team.ParallelFor(panels, 16, [&](int64_t begin, int64_t end, int) {
+    for (auto p = static_cast<int>(begin); p < end; ++p) {
+      const int first = p * kernels::kPanelCols;
+      const int count = std::min(kernels::kPanelCols, outputs() - first);
+      scales[static_cast<size_t>(p)] =
+          source == dtype_
+              ? kernels::PackScale(dtype_, rows + static_cast<uint64_t>(first) * row_bytes, count,
+                                   inputs())
+              : kernels::PackScale(dtype_, Quantized(source, rows, p).data(), count, inputs());
+    }
+  });
+  return *std::max_element(scales.begin(), scales.end());
 }
 
 void Linear::Pack(tensor::DType source, const std::byte* rows, std::byte* dst, Team& team,
@@ -84,18 +110,7 @@ void Linear::Pack(tensor::DType source, const std::byte* rows, std::byte* dst, T
   const uint64_t row_bytes = RowBytesOf(source, inputs());
   const int panels = packed_.panels();
   const bool quantize = source != dtype_;
-  if (quantize) {
-    packed_.post_scale = 1.f;  // of the types with fp16 scales, the only ones quantised to
-  } else {
-    std::vector<float> scales(static_cast<size_t>(panels));
-    team.ParallelFor(panels, 16, [&](int64_t begin, int64_t end, int) {
-      const int first = static_cast<int>(begin) * kernels::kPanelCols;
-      const int last = std::min(outputs(), static_cast<int>(end) * kernels::kPanelCols);
-      scales[static_cast<size_t>(begin)] = kernels::PackScale(
-          dtype_, rows + static_cast<uint64_t>(first) * row_bytes, last - first, inputs());
-    });
-    packed_.post_scale = *std::max_element(scales.begin(), scales.end());
-  }
+  packed_.post_scale = ScaleOf(source, rows, team);
   // In strides, so that progress is told while a large matrix is packed.
   constexpr int kStride = 1024;
   for (int panel = 0; panel < panels; panel += kStride) {
@@ -119,7 +134,7 @@ Result<Activations> Activations::Create(const kernels::KernelTable& table, int r
   activations.rows_max_ = rows_max;
   activations.inputs_max_ = inputs_max;
   const auto bytes = CheckedMul<uint64_t>(table.quantized_row_bytes(inputs_max),
-                                          static_cast<uint64_t>(rows_max));
+                                          static_cast<uint64_t>(kernels::PaddedRows(rows_max)));
   if (!bytes) return ResourceExhausted("activations of too many rows");
   Result<HugeBuffer> buffer = HugeBuffer::Allocate(*bytes);
   if (!buffer.ok()) return buffer.status();
@@ -160,7 +175,7 @@ void Multiply(Team& team, const Activations& x, std::span<const Product> product
       const int64_t last = std::min<int64_t>(end - base, w.panels());
       base += w.panels();
       if (first >= last) continue;
-      if (product.weight->integer()) {
+      if (table.takes_quantized(w)) {
         table.gemm_int(w, x.quantized(), x.rows(), product.y, product.ldy,
                        static_cast<int>(first), static_cast<int>(last));
       } else {

@@ -59,11 +59,10 @@ class Linear {
   void UnpackRow(int row, float* out) const { kernels::UnpackRow(packed_, row, out); }
   tensor::DType dtype() const { return dtype_; }
   const kernels::PackedMatrix& matrix() const { return packed_; }
-  bool integer() const {
-    return packed_.layout == kernels::Layout::kInt4 || packed_.layout == kernels::Layout::kInt8;
-  }
 
  private:
+  std::vector<std::byte> Quantized(tensor::DType source, const std::byte* rows, int panel) const;
+  float ScaleOf(tensor::DType source, const std::byte* rows, Team& team) const;
   void PackQuantized(tensor::DType source, const std::byte* rows, int panel, std::byte* dst) const;
 
   tensor::DType dtype_ = tensor::DType::kF32;

@@ -32,14 +32,43 @@ size_t RowOffset(DType dtype, int64_t i) {
   return static_cast<size_t>(i) / info.block_elems * info.block_bytes;
 }
 
-// Types whose scales are fp16 in the file and are kept as they are.
-bool ScalesAreHalf(DType dtype) {
+// Halves at the head of each block that are its scale and minimum, for types that keep them so; else 0.
+int HalvesOf(DType dtype) {
   switch (dtype) {
-    case DType::kQ4_0: case DType::kQ4_1: case DType::kQ5_0: case DType::kQ5_1: case DType::kQ8_0:
-      return true;
-    default:
-      return false;
+    case DType::kQ4_0: case DType::kQ5_0: case DType::kQ8_0: return 1;
+    case DType::kQ4_1: case DType::kQ5_1: return 2;
+    default: return 0;
   }
+}
+
+// Of fp16 numbers at the head of each block, as bits of the largest magnitude that is finite.
+uint16_t LargestHalf(const tensor::DTypeInfo& info, int halves, const std::byte* rows, size_t bytes) {
+  uint16_t largest = 0;
+  for (size_t at = 0; at < bytes; at += info.block_bytes) {
+    for (int h = 0; h < halves; ++h) {
+      uint16_t bits = 0;
+      std::memcpy(&bits, rows + at + static_cast<size_t>(h) * 2, 2);
+      bits &= 0x7fff;
+      if (bits < 0x7c00 && bits > largest) largest = bits;
+    }
+  }
+  return largest;
+}
+
+// An fp16 number times 2^exponent; by its exponent alone where it stays a normal number.
+uint16_t ScaledHalf(uint16_t bits, int exponent) {
+  const int e = (bits >> 10 & 31) + exponent;
+  if ((bits & 0x7c00) != 0 && (bits & 0x7c00) != 0x7c00 && e >= 1 && e <= 30) {
+    return static_cast<uint16_t>((bits & 0x83ff) | e << 10);
+  }
+  return tensor::F16FromF32(std::ldexp(tensor::F32FromF16(bits), exponent));
+}
+
+void CopyHalf(const std::byte* from, int exponent, std::byte* to) {
+  uint16_t bits = 0;
+  std::memcpy(&bits, from, 2);
+  bits = ScaledHalf(bits, exponent);
+  std::memcpy(to, &bits, 2);
 }
 
 void StoreHalf(std::byte* at, float v) {
@@ -119,13 +148,16 @@ void PackRawPanel(const PackedMatrix& plan, const RawBlock& raw, const std::byte
                   std::byte* panel) {
   const IntBlock shape = IntBlockOf(plan);
   const size_t code_bytes = (shape.bytes - shape.codes) / 2;
+  const int exponent = -std::ilogb(plan.post_scale);
   for (int64_t half = 0; half < int64_t{plan.k} / kActivationGroup; ++half) {
     const std::byte* in = rows + static_cast<size_t>(half) * raw.bytes;
     std::byte* block = panel + static_cast<size_t>(half / 2) * shape.bytes;
     std::byte* scales = block + static_cast<size_t>(half % 2) * kPanelCols * 2;
     for (size_t col = 0; col < kPanelCols; ++col) {
-      std::memcpy(scales + col * 2, in + col * row_bytes, 2);
-      if (!plan.symmetric) std::memcpy(scales + shape.mins + col * 2, in + col * row_bytes + 2, 2);
+      CopyHalf(in + col * row_bytes, exponent, scales + col * 2);
+      if (!plan.symmetric) {
+        CopyHalf(in + col * row_bytes + 2, exponent, scales + shape.mins + col * 2);
+      }
     }
     std::byte* codes = block + shape.codes + static_cast<size_t>(half % 2) * code_bytes;
     for (size_t at = 0; at < code_bytes / kPanelCols; at += 16) {
@@ -185,14 +217,19 @@ uint64_t PackedBytes(const PackedMatrix& plan) {
 }
 
 // Scales of K-quants are products of an fp16 and a 6-bit integer; fp16 keeps 11 bits of them, a
-// relative error of 2^-12. The power of two keeps the largest near 2^13, so that scales down to
-// 2^-27 of it stay normal numbers. Over parts of a matrix the largest answer is the matrix's.
+// relative error of 2^-12. The power of two puts the largest near 2^13, so that scales down to 2^-27
+// of it stay normal numbers and kernels know the range of what they read. Over parts of a matrix the
+// largest answer is the matrix's.
 float PackScale(DType dtype, const std::byte* rows, int n, int k) {
   const auto form = tensor::AffineFormOf(dtype);
-  if (!form || ScalesAreHalf(dtype)) return 1.f;
+  if (!form) return 1.f;
   const size_t row_bytes = RowOffset(dtype, k);
   float largest = 0;
-  for (int r = 0; r < n; ++r) {
+  if (const int halves = HalvesOf(dtype); halves > 0) {
+    largest = tensor::F32FromF16(LargestHalf(tensor::InfoOf(dtype), halves, rows,
+                                             row_bytes * static_cast<size_t>(n)));
+  }
+  for (int r = 0; HalvesOf(dtype) == 0 && r < n; ++r) {
     for (int64_t at = 0; at < k; at += kPiece) {
       const int count = static_cast<int>(std::min<int64_t>(kPiece, k - at));
       Piece piece;

@@ -1,5 +1,7 @@
 #include "kernels/ref/ref.h"
 
+#include "kernels/packed.h"
+
 namespace pelton::kernels {
 
 const KernelTable kRefTable = {
@@ -7,6 +9,7 @@ const KernelTable kRefTable = {
     .usable = [](const CpuFeatures&) { return true; },
     .quantized_row_bytes = ref::QuantizedRowBytes,
     .quantize_rows = ref::QuantizeRows,
+    .takes_quantized = IsIntegerMatrix,
     .gemm_int = ref::GemmInt,
     .gemm_float = ref::GemmFloat,
     .rms_norm = ref::RmsNorm,

@@ -5,7 +5,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "kernels/ref/ref.h"
 #include "tensor/dtype.h"
@@ -27,17 +26,29 @@ float Operand(uint16_t bits) { return FlushDenormal(tensor::F32FromBF16(bits)); 
 
 uint16_t Activation(float x) {
   if (!std::isfinite(x)) return 0x7fc0;
-  return RoundToBf16(std::fmin(std::fmax(x, -kBf16Max), kBf16Max));
+  return RoundToBf16(std::fmin(std::fmax(x * kActivationFactor, -kBf16Max), kBf16Max));
 }
 
-float HalfAt(const std::byte* at) {
+// The nearest fp16, ties to even: of a double that holds the exact sum of a product and a number of
+// fp16 (multiples of 2^-48 below 2^40 fit; what is smaller never occurs beside such large ones). By
+// way of a float whose last bit is set when anything was cut off, so that it rounds once.
+uint16_t HalfOf(double v) {
+  auto narrow = static_cast<float>(v);
+  if (static_cast<double>(narrow) != v) {
+    if (std::fabs(static_cast<double>(narrow)) > std::fabs(v)) narrow = std::nextafter(narrow, 0.F);
+    narrow = std::bit_cast<float>(std::bit_cast<uint32_t>(narrow) | 1U);
+  }
+  return tensor::F16FromF32(narrow);
+}
+double Product(uint16_t a, float b) { return static_cast<double>(tensor::F32FromF16(a)) * b; }
+
+uint16_t FiniteHalfAt(const std::byte* at) {
   uint16_t bits = 0;
   std::memcpy(&bits, at, 2);
-  return tensor::F32FromF16(bits);
+  return (bits & 0x7c00) == 0x7c00 ? uint16_t{0} : bits;
 }
 
-// Weight of output `col` for input `i` of a panel, without post_scale. The zero point is folded into
-// the addend, which fp32 holds exactly.
+// Weight of output `col` for input `i` of a panel, as bf16.
 uint16_t Weight(const PackedMatrix& w, const std::byte* panel, int col, int64_t i) {
   uint16_t bits = 0;
   if (w.layout == Layout::kBF16) {
@@ -48,11 +59,20 @@ uint16_t Weight(const PackedMatrix& w, const std::byte* panel, int col, int64_t 
   const std::byte* block = panel + static_cast<size_t>(i / kBlockInputs) * shape.bytes;
   const int input = static_cast<int>(i % kBlockInputs);
   const size_t at = static_cast<size_t>(input / w.group * kPanelCols + col) * 2;
-  const float scale = HalfAt(block + at);
-  const float addend = w.symmetric ? -static_cast<float>(w.zero_point) * scale
-                                   : HalfAt(block + shape.mins + at);
-  const int code = CodeAt(w.layout, block + shape.codes, col, input);
-  return RoundToBf16(std::fma(static_cast<float>(code), scale, addend));
+  const auto code = static_cast<float>(CodeAt(w.layout, block + shape.codes, col, input));
+  const uint16_t stored = FiniteHalfAt(block + at);
+  const uint16_t min = w.symmetric ? uint16_t{0} : FiniteHalfAt(block + shape.mins + at);
+  if (w.layout == Layout::kInt4) {
+    const float shifted = (code - static_cast<float>(w.symmetric ? w.zero_point : 0)) * kInt4Factor;
+    bits = HalfOf(Product(stored, shifted) + Product(HalfOf(Product(min, kInt4Factor)), 1.F));
+  } else {
+    const uint16_t scale = HalfOf(Product(stored, kInt8Factor));
+    const uint16_t addend = w.symmetric ? HalfOf(Product(scale, -static_cast<float>(w.zero_point)))
+                                        : HalfOf(Product(min, kInt8Factor));
+    bits = HalfOf(Product(scale, code) + Product(addend, 1.F));
+  }
+  const int shifted = (static_cast<int16_t>(bits) * 4096 + 16384) >> 15;
+  return static_cast<uint16_t>(shifted & 0x8fff);
 }
 
 float TileElement(const PackedMatrix& w, const std::byte* panel, const std::byte* row, int col) {
@@ -60,10 +80,11 @@ float TileElement(const PackedMatrix& w, const std::byte* panel, const std::byte
   for (int64_t first = 0; first < static_cast<int64_t>(Blocks(w.k)) * kBlockInputs;
        first += kTileInputs) {
     float chain[2] = {0, 0};
-    for (int64_t i = first; i < first + kTileInputs; ++i) {
+    for (int i = 0; i < kTileInputs; ++i) {
       uint16_t x = 0;
-      std::memcpy(&x, row + i * 2, 2);
-      chain[i % 2] = Fma(Operand(x), Operand(Weight(w, panel, col, i)), chain[i % 2]);
+      std::memcpy(&x, row + (first + i) * 2, 2);
+      const uint16_t weight = Weight(w, panel, col, first + TileInputAt(i));
+      chain[i % 2] = Fma(Operand(x), Operand(weight), chain[i % 2]);
     }
     acc = Sum(acc, Sum(chain[0], chain[1]));
   }
@@ -78,31 +99,24 @@ void Bf16Rows(const float* x, int64_t ldx, int m, int k, std::byte* out) {
     std::memset(row, 0, TileRowBytes(k));
     for (int64_t i = 0; i < k; ++i) {
       const uint16_t bits = Activation(x[r * ldx + i]);
-      std::memcpy(row + i * 2, &bits, 2);
+      const int64_t slot = i - i % kTileInputs + TileInputAt(static_cast<int>(i % kTileInputs));
+      std::memcpy(row + slot * 2, &bits, 2);
     }
   }
 }
 
 void GemmTiles(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
                int panel_begin, int panel_end) {
-  const float post = IsInteger(w.layout) ? w.post_scale : 1.F;
+  const float factor = SumFactor(w);
   for (int p = panel_begin; p < panel_end; ++p) {
     const std::byte* panel = w.data + static_cast<size_t>(p) * PanelBytes(w);
     for (int r = 0; r < m; ++r) {
       const std::byte* row = x + static_cast<size_t>(r) * TileRowBytes(w.k);
       for (int col = 0; col < kPanelCols && p * kPanelCols + col < w.n; ++col) {
-        y[r * ldy + p * kPanelCols + col] = TileElement(w, panel, row, col) * post;
+        y[r * ldy + p * kPanelCols + col] = TileElement(w, panel, row, col) * factor;
       }
     }
   }
-}
-
-void GemmFloatOnTiles(const PackedMatrix& w, const float* x, int64_t ldx, int m, float* y,
-                      int64_t ldy, int panel_begin, int panel_end) {
-  if (!OnTiles(w)) return GemmFloat(w, x, ldx, m, y, ldy, panel_begin, panel_end);
-  std::vector<std::byte> rows(static_cast<size_t>(m) * TileRowBytes(w.k));
-  Bf16Rows(x, ldx, m, w.k, rows.data());
-  GemmTiles(w, rows.data(), m, y, ldy, panel_begin, panel_end);
 }
 
 }  // namespace
@@ -113,8 +127,9 @@ const KernelTable kRefBf16Table = {
     .usable = [](const CpuFeatures&) { return true; },
     .quantized_row_bytes = ref::Bf16RowBytes,
     .quantize_rows = ref::Bf16Rows,
+    .takes_quantized = OnTiles,
     .gemm_int = ref::GemmTiles,
-    .gemm_float = ref::GemmFloatOnTiles,
+    .gemm_float = ref::GemmFloat,
     .rms_norm = ref::RmsNorm,
     .rope = ref::Rope,
     .silu_mul = ref::SiluMul,

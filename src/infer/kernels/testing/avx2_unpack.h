@@ -2,30 +2,87 @@
 // a CPU with AVX-512.
 #pragma once
 
+#include <cmath>
+#include <cstring>
+
 #include "kernels/x86/avx2/vec.h"
+#include "tensor/dtype.h"
 
 namespace pelton::kernels::avx2 {
 
-PELTON_VEC I Doubled8(__m256i v) {
-  return {_mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3)),
-          _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7))};
+PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
+
+// 32 fp16 in memory: what AVX512-FP16 does in one instruction is done number by number, in doubles.
+struct H {
+  alignas(64) uint16_t bits[32];
+};
+
+inline float Widened(uint16_t half) { return tensor::F32FromF16(half); }
+// Rounded once: by way of a float whose last bit is set when anything was cut off.
+inline uint16_t Narrowed(double v) {
+  auto narrow = static_cast<float>(v);
+  if (static_cast<double>(narrow) != v) {
+    if (std::fabs(static_cast<double>(narrow)) > std::fabs(v)) narrow = std::nextafterf(narrow, 0.F);
+    uint32_t bits = 0;
+    std::memcpy(&bits, &narrow, 4);
+    bits |= 1;
+    std::memcpy(&narrow, &bits, 4);
+  }
+  return tensor::F16FromF32(narrow);
 }
-PELTON_VEC I DoubledLow(I v) { return Doubled8(v.a); }
-PELTON_VEC I DoubledHigh(I v) { return Doubled8(v.b); }
-PELTON_VEC F AsFloats(I v) { return {_mm256_castsi256_ps(v.a), _mm256_castsi256_ps(v.b)}; }
-PELTON_VEC F DoubledLow(F v) { return AsFloats(Doubled8(_mm256_castps_si256(v.a))); }
-PELTON_VEC F DoubledHigh(F v) { return AsFloats(Doubled8(_mm256_castps_si256(v.b))); }
-PELTON_VEC F SetPairs(float even, float odd) {
-  const __m256 v = _mm256_setr_ps(even, odd, even, odd, even, odd, even, odd);
-  return {v, v};
+inline H LoadHalfPairs(const std::byte* p) {
+  H out;
+  for (size_t i = 0; i < 32; ++i) {
+    std::memcpy(&out.bits[i], p + i / 2 * 2, 2);
+    if ((out.bits[i] & 0x7c00) == 0x7c00) out.bits[i] = 0;
+  }
+  return out;
 }
-PELTON_VEC I SetPairsI(int32_t even, int32_t odd) {
-  const __m256i v = _mm256_setr_epi32(even, odd, even, odd, even, odd, even, odd);
-  return {v, v};
+inline H SetHalf(float v) {
+  H out;
+  for (uint16_t& bits : out.bits) bits = tensor::F16FromF32(v);
+  return out;
 }
-template <int kBits>
-PELTON_VEC I ShiftRight32(I v) {
-  return {_mm256_srli_epi32(v.a, kBits), _mm256_srli_epi32(v.b, kBits)};
+inline H MulHalf(const H& a, const H& b) {
+  H out;
+  for (size_t i = 0; i < 32; ++i) {
+    out.bits[i] = Narrowed(static_cast<double>(Widened(a.bits[i])) * Widened(b.bits[i]));
+  }
+  return out;
+}
+inline H FmaHalf(const H& a, const H& b, const H& c) {
+  H out;
+  for (size_t i = 0; i < 32; ++i) {
+    out.bits[i] = Narrowed(static_cast<double>(Widened(a.bits[i])) * Widened(b.bits[i]) +
+                           static_cast<double>(Widened(c.bits[i])));
+  }
+  return out;
+}
+PELTON_VEC H WordsOf(I v) {
+  H out;
+  std::memcpy(&out, &v, sizeof out);
+  return out;
+}
+PELTON_VEC H LookUpHalf(I table, I index) {
+  const H entries = WordsOf(table);
+  H out = WordsOf(index);
+  for (uint16_t& bits : out.bits) bits = entries.bits[bits % 32];
+  return out;
+}
+PELTON_VEC H WordsToHalf(I words) {
+  H out = WordsOf(words);
+  for (uint16_t& bits : out.bits) bits = tensor::F16FromF32(bits);
+  return out;
+}
+PELTON_VEC I Bf16OfHalf(const H& w) {
+  H out;
+  for (size_t i = 0; i < 32; ++i) {
+    const int shifted = (static_cast<int16_t>(w.bits[i]) * 4096 + 16384) >> 15;
+    out.bits[i] = static_cast<uint16_t>(shifted & 0x8fff);
+  }
+  I v;
+  std::memcpy(&v, &out, sizeof v);
+  return v;
 }
 PELTON_VEC I ShiftLeft8(I v) { return {_mm256_slli_epi32(v.a, 8), _mm256_slli_epi32(v.b, 8)}; }
 PELTON_VEC I AddI(I x, I y) {
@@ -49,10 +106,16 @@ PELTON_VEC __m256i PackEight(F v) {  // 16 bf16
   return _mm256_permute4x64_epi64(_mm256_packus_epi32(RoundedBf16(v.a), RoundedBf16(v.b)), 0xd8);
 }
 PELTON_VEC I PackBf16(F low, F high) { return {PackEight(low), PackEight(high)}; }
-PELTON_VEC I InterleaveHalves(I v) {
-  const __m256i low = _mm256_unpacklo_epi16(v.a, v.b);
-  const __m256i high = _mm256_unpackhi_epi16(v.a, v.b);
+PELTON_VEC I SwapInnerWords(I v) {
+  return {_mm256_shufflehi_epi16(_mm256_shufflelo_epi16(v.a, 0xd8), 0xd8),
+          _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(v.b, 0xd8), 0xd8)};
+}
+PELTON_VEC I Interleave16(__m256i a, __m256i b) {
+  const __m256i low = _mm256_unpacklo_epi16(a, b);
+  const __m256i high = _mm256_unpackhi_epi16(a, b);
   return {_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)};
 }
+PELTON_VEC I InterleaveLow(I a, I b) { return Interleave16(a.a, b.a); }
+PELTON_VEC I InterleaveHigh(I a, I b) { return Interleave16(a.b, b.b); }
 
 }  // namespace pelton::kernels::avx2

@@ -12,7 +12,7 @@ std::vector<const KernelTable*> EmulatedTables(const CpuFeatures& cpu) {
   if (cpu.amx_tile) return out;  // nothing would trap
   out.push_back(&kTrappedAmxTable);
   out.push_back(&kTrappedAmxInt8Table);
-  if (cpu.avx512_bf16) out.push_back(&kAmxTable);
+  if (cpu.avx512_bf16 && cpu.avx512_fp16) out.push_back(&kAmxTable);
   if (cpu.avx512_vnni) out.push_back(&kAmxInt8Table);
   return out;
 }

@@ -58,7 +58,7 @@ Case MakeCase(tensor::DType type, int k, uint32_t& state) {
 
 std::vector<float> Product(const KernelTable& table, const PackedMatrix& w, const float* x, int m) {
   std::vector<float> y(static_cast<size_t>(m) * kOutputs);
-  Memory rows(static_cast<size_t>(m) * table.quantized_row_bytes(w.k));
+  Memory rows(static_cast<size_t>(PaddedRows(m)) * table.quantized_row_bytes(w.k));
   table.quantize_rows(x, w.k, m, w.k, rows.data());
   table.gemm_int(w, rows.data(), m, y.data(), kOutputs, 0, w.panels());
   return y;

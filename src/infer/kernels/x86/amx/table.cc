@@ -9,12 +9,6 @@
 namespace pelton::kernels {
 namespace {
 
-void GemmFloat(const PackedMatrix& w, const float* x, int64_t ldx, int m, float* y, int64_t ldy,
-               int panel_begin, int panel_end) {
-  auto* gemm = OnTiles(w) ? amx::GemmBf16 : avx512::GemmFloat;
-  gemm(w, x, ldx, m, y, ldy, panel_begin, panel_end);
-}
-
 bool Int8Usable(const CpuFeatures& cpu) {
   if (!cpu.amx_int8 || !cpu.avx512_vnni) return false;
   static const bool agrees = ChecksOut(kAmxInt8Table);
@@ -22,7 +16,7 @@ bool Int8Usable(const CpuFeatures& cpu) {
 }
 
 bool Usable(const CpuFeatures& cpu) {
-  if (!cpu.amx_bf16 || !cpu.avx512_bf16) return false;
+  if (!cpu.amx_bf16 || !cpu.avx512_bf16 || !cpu.avx512_fp16) return false;
   static const bool agrees = ChecksOut(kAmxTable);
   return agrees;
 }
@@ -34,8 +28,9 @@ const KernelTable kAmxTable = {
     .usable = Usable,
     .quantized_row_bytes = amx::QuantizedRowBytes,
     .quantize_rows = amx::QuantizeRows,
+    .takes_quantized = OnTiles,
     .gemm_int = amx::GemmInt,
-    .gemm_float = GemmFloat,
+    .gemm_float = avx512::GemmFloat,
     .rms_norm = avx512::RmsNorm,
     .rope = avx512::Rope,
     .silu_mul = avx512::SiluMul,
@@ -56,6 +51,7 @@ const KernelTable kAmxInt8Table = {
     .usable = Int8Usable,
     .quantized_row_bytes = vnni::QuantizedRowBytes,
     .quantize_rows = vnni::QuantizeRows,
+    .takes_quantized = IsIntegerMatrix,
     .gemm_int = amx::ExactGemmInt,
     .gemm_float = avx512::GemmFloat,
     .rms_norm = avx512::RmsNorm,

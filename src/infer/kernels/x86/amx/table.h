@@ -14,11 +14,9 @@ namespace amx {
 
 size_t QuantizedRowBytes(int k);
 void QuantizeRows(const float* x, int64_t ldx, int m, int k, std::byte* out);
+// w is OnTiles (tiles.h).
 void GemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
              int panel_begin, int panel_end);
-// w is OnTiles (tiles.h).
-void GemmBf16(const PackedMatrix& w, const float* x, int64_t ldx, int m, float* y, int64_t ldy,
-              int panel_begin, int panel_end);
 // x as vnni::QuantizeRows writes it.
 void ExactGemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
                   int panel_begin, int panel_end);

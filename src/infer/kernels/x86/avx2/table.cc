@@ -1,5 +1,7 @@
 #include "kernels/x86/avx2/table.h"
 
+#include "kernels/packed.h"
+
 namespace pelton::kernels {
 
 const KernelTable kAvx2Table = {
@@ -7,6 +9,7 @@ const KernelTable kAvx2Table = {
     .usable = [](const CpuFeatures& cpu) { return cpu.avx2; },
     .quantized_row_bytes = avx2::QuantizedRowBytes,
     .quantize_rows = avx2::QuantizeRows,
+    .takes_quantized = IsIntegerMatrix,
     .gemm_int = avx2::GemmInt,
     .gemm_float = avx2::GemmFloat,
     .rms_norm = avx2::RmsNorm,

@@ -1,5 +1,7 @@
 #include "kernels/x86/avx512/table.h"
 
+#include "kernels/packed.h"
+
 namespace pelton::kernels {
 
 const KernelTable kAvx512Table = {
@@ -7,6 +9,7 @@ const KernelTable kAvx512Table = {
     .usable = [](const CpuFeatures& cpu) { return cpu.avx512; },
     .quantized_row_bytes = avx512::QuantizedRowBytes,
     .quantize_rows = avx512::QuantizeRows,
+    .takes_quantized = IsIntegerMatrix,
     .gemm_int = avx512::GemmInt,
     .gemm_float = avx512::GemmFloat,
     .rms_norm = avx512::RmsNorm,

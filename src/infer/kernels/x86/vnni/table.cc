@@ -1,6 +1,8 @@
 #include "kernels/x86/vnni/table.h"
 
+#include "kernels/packed.h"
 #include "kernels/x86/avx512/table.h"
+
 
 namespace pelton::kernels {
 
@@ -9,6 +11,7 @@ const KernelTable kVnniTable = {
     .usable = [](const CpuFeatures& cpu) { return cpu.avx512_vnni; },
     .quantized_row_bytes = vnni::QuantizedRowBytes,
     .quantize_rows = vnni::QuantizeRows,
+    .takes_quantized = IsIntegerMatrix,
     .gemm_int = vnni::GemmInt,
     .gemm_float = avx512::GemmFloat,
     .rms_norm = avx512::RmsNorm,
