@@ -143,6 +143,11 @@ void CheckSpeculation(const std::string& file, int other_tokens = kAnswerTokens)
       accepted += stats.accepted_draft_tokens;
       refused += stats.draft_tokens - stats.accepted_draft_tokens;
     }
+    // Whether the others are there in time to press is a race with a fast model.
+    for (int again = 0; again < 20 && stats.preemptions == 0; ++again) {
+      ExpectSameBits(without, answer({.name = "pressed again", .others = 24, .kv_blocks = 14,
+                                      .speculation = true}));
+    }
     EXPECT_GT(stats.preemptions, 0u);
   }
   EXPECT_GT(accepted, 0u);
