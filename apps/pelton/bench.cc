@@ -31,6 +31,7 @@ struct BenchOptions {
   int repeats = 3;
   int threads = 0;
   int chunk = 512;
+  std::string batch_invariant = "auto";
   bool shares = false;
   bool json = false;
 
@@ -54,6 +55,8 @@ struct BenchOptions {
     v.Field("threads", threads, {.help = "Compute threads; 0: by affinity and quota.", .min = 0,
                                  .max = 1024});
     v.Field("chunk", chunk, {.help = "Rows of one prefill step.", .min = 1, .max = 8192});
+    v.Field("batch-invariant", batch_invariant,
+            {.help = "As of serve.", .choices = {"auto", "on", "off"}});
     v.Field("shares", shares,
             {.help = "Also measure the machine's limits, and give each row's share "
                      "of them."});
@@ -71,7 +74,7 @@ Status RunBench(const BenchOptions& options) {
                        .streams = *streams, .repeats = options.repeats, .chunk = options.chunk};
   auto path = ResolveModel(options.model, options.state_dir);
   if (!path.ok()) return path.status();
-  auto local = LoadLocalModel(*path, options.threads);
+  auto local = LoadLocalModel(*path, options.threads, options.batch_invariant == "on");
   if (!local.ok()) return local.status();
   uint64_t kv_bytes = 0;
   const auto rows = RunBenchPlan(plan, *local, &kv_bytes);

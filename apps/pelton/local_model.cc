@@ -7,7 +7,7 @@
 
 namespace pelton::app {
 
-Result<LocalModel> LoadLocalModel(const std::string& path, int threads) {
+Result<LocalModel> LoadLocalModel(const std::string& path, int threads, bool batch_invariant) {
   LocalModel local;
   const int64_t start_ns = NowNs();
   auto table = ChooseKernels();
@@ -22,7 +22,8 @@ Result<LocalModel> LoadLocalModel(const std::string& path, int threads) {
   const auto progress = [&](uint64_t done, uint64_t total) {
     if (NowNs() - start_ns > 1'000'000'000) bar.Show(done, total);
   };
-  auto model = models::LoadModel(*local.file, {.table = local.table, .progress = progress},
+  auto model = models::LoadModel(*local.file, {.table = local.table, .progress = progress,
+                                               .batch_invariant = batch_invariant},
                                  *local.team);
   if (!model.ok()) return model.status().Prefixed(path);
   local.model = std::move(model).value();

@@ -21,6 +21,7 @@ struct LocalModel {
 };
 
 // threads 0: the budget of affinity and quota. Shows a progress bar when loading takes long.
-Result<LocalModel> LoadLocalModel(const std::string& path, int threads);
+Result<LocalModel> LoadLocalModel(const std::string& path, int threads,
+                                  bool batch_invariant = false);
 
 }  // namespace pelton::app

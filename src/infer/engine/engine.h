@@ -97,7 +97,6 @@ struct EngineOptions {
   int prefill_chunk = 256;       // most prompt tokens of one sequence in a step
   double tbt_target_ms = 0;      // wanted time between tokens while prompts are computed; 0: twice a
                                  // step that only decodes, at least 40
-  bool batch_invariant = true;
   bool prefix_cache = true;      // equal beginnings of one tenant's texts are computed once
   kv::DiskCache* prefix_disk = nullptr;  // outlives the engine; null: in memory only
   std::string prefix_scope = {};         // the model's fingerprint

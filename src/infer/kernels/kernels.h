@@ -158,6 +158,11 @@ struct KernelTable {
 
   // The scalar table whose bits this one gives; null: `ref`. See DefinitionOf.
   const KernelTable* definition = nullptr;
+
+  // Another table, faster for products of at most few_rows_max rows; null: none. Its bits are others, so
+  // who wants row i's bits whatever m does not use it.
+  const KernelTable* few_rows = nullptr;
+  int few_rows_max = 0;
 };
 
 // `ref`, or `ref_bf16` for tables on bf16 tiles, whose products are rounded otherwise.

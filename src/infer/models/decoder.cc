@@ -62,6 +62,7 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
   RETURN_IF_ERROR(hyper.status());
   model.hyper_ = *hyper;
   model.table_ = options.table;
+  model.batch_invariant_ = options.batch_invariant;
   model.layers_.resize(static_cast<size_t>(hyper->layers));
   WeightPlan plan(file, options.quantize);
   RETURN_IF_ERROR(model.DeclareAll(file, plan));
@@ -174,7 +175,7 @@ Status Decoder::MakeBuffers(int rows) {
     next += nn::WeightArena::Rounded(static_cast<uint64_t>(width) * rows * sizeof(float));
   }
   auto activations = nn::Activations::Create(
-      *table_, rows, std::max({h.dim, h.q_width(), h.feed_forward}));
+      *table_, rows, std::max({h.dim, h.q_width(), h.feed_forward}), batch_invariant_);
   RETURN_IF_ERROR(activations.status());
   activations_ = *std::move(activations);
   return OkStatus();

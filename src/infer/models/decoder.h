@@ -97,6 +97,7 @@ class Decoder : public Model {
 
   // Buffers of one step, carved from buffer_: [kRowsMax, …] floats.
   HugeBuffer buffer_;
+  bool batch_invariant_ = true;
   nn::Activations activations_;
   nn::AttentionScratch attention_scratch_;
   float* x_ = nullptr;     // [rows, dim]: the residual stream

@@ -67,6 +67,8 @@ struct LoadOptions {
   const PackedCache* packed = nullptr;
   // What matrices of floats are packed as: Q8_0, Q4_0 or Q4_1; nothing: as they are.
   std::optional<tensor::DType> quantize = std::nullopt;
+  // Logits of a row have the same bits in any batch. Off, steps of few rows may be faster.
+  bool batch_invariant = true;
 };
 
 class Model {

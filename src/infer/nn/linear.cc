@@ -128,12 +128,17 @@ void Linear::Pack(tensor::DType source, const std::byte* rows, std::byte* dst, T
 }
 
 Result<Activations> Activations::Create(const kernels::KernelTable& table, int rows_max,
-                                        int inputs_max) {
+                                        int inputs_max, bool batch_invariant) {
   Activations activations;
-  activations.table_ = &table;
+  activations.table_ = activations.chosen_ = &table;
+  size_t row_bytes = table.quantized_row_bytes(inputs_max);
+  if (!batch_invariant && table.few_rows != nullptr) {
+    activations.few_rows_max_ = table.few_rows_max;
+    row_bytes = std::max(row_bytes, table.few_rows->quantized_row_bytes(inputs_max));
+  }
   activations.rows_max_ = rows_max;
   activations.inputs_max_ = inputs_max;
-  const auto bytes = CheckedMul<uint64_t>(table.quantized_row_bytes(inputs_max),
+  const auto bytes = CheckedMul<uint64_t>(row_bytes,
                                           static_cast<uint64_t>(kernels::PaddedRows(rows_max)));
   if (!bytes) return ResourceExhausted("activations of too many rows");
   Result<HugeBuffer> buffer = HugeBuffer::Allocate(*bytes);
@@ -148,10 +153,12 @@ void Activations::Load(Team& team, const float* x, int64_t ldx, int rows, int in
   ldx_ = ldx;
   rows_ = rows;
   inputs_ = inputs;
-  const size_t row_bytes = table_->quantized_row_bytes(inputs);
+  chosen_ = rows <= few_rows_max_ ? table_->few_rows : table_;
+  const kernels::KernelTable& table = *chosen_;
+  const size_t row_bytes = table.quantized_row_bytes(inputs);
   team.ParallelFor(rows, kQuantizeGrain, [&](int64_t begin, int64_t end, int) {
-    table_->quantize_rows(x + begin * ldx, ldx, static_cast<int>(end - begin), inputs,
-                          buffer_.data() + static_cast<size_t>(begin) * row_bytes);
+    table.quantize_rows(x + begin * ldx, ldx, static_cast<int>(end - begin), inputs,
+                        buffer_.data() + static_cast<size_t>(begin) * row_bytes);
   });
 }
 
@@ -164,8 +171,9 @@ void Multiply(Team& team, const Activations& x, std::span<const Product> product
     panels += product.weight->matrix().panels();
   }
   const kernels::KernelTable& table = x.table();
-  const int64_t grain =
-      std::max<int64_t>(1, panels / (static_cast<int64_t>(team.size()) * kPiecesPerThread));
+  // Even, for kernels that take panels in pairs.
+  const int64_t pieces = static_cast<int64_t>(team.size()) * kPiecesPerThread;
+  const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);
   // Panels of all products are numbered through; a piece may span two of them.
   team.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
     int64_t base = 0;

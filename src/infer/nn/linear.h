@@ -72,8 +72,9 @@ class Linear {
 // Input rows of linear layers. Its memory is taken at construction and reused. Not thread-safe.
 class Activations {
  public:
+  // Unless `batch_invariant`, few rows are multiplied with table.few_rows.
   static Result<Activations> Create(const kernels::KernelTable& table, int rows_max,
-                                    int inputs_max);
+                                    int inputs_max, bool batch_invariant = true);
 
   // Takes rows x [rows, inputs] (row stride ldx floats) and quantises them once; `x` must stay
   // valid and unchanged until the last Multiply that uses it (matrices of floats read it).
@@ -84,10 +85,13 @@ class Activations {
   const float* floats() const { return x_; }
   int64_t stride() const { return ldx_; }
   const std::byte* quantized() const { return buffer_.data(); }
-  const kernels::KernelTable& table() const { return *table_; }
+  // The one that reads the present rows.
+  const kernels::KernelTable& table() const { return *chosen_; }
 
  private:
   const kernels::KernelTable* table_ = nullptr;
+  const kernels::KernelTable* chosen_ = nullptr;
+  int few_rows_max_ = 0;
   int rows_max_ = 0, inputs_max_ = 0;
   const float* x_ = nullptr;
   int64_t ldx_ = 0;

@@ -85,7 +85,8 @@ Result<std::unique_ptr<Backend>> Load(
                                  {.table = &runtime.table, .memory = options.engine.memory,
                                   .progress = std::move(progress),
                                   .packed = cache ? &*cache : nullptr,
-                                  .quantize = QuantizeTo(options.quantize)},
+                                  .quantize = QuantizeTo(options.quantize),
+                                  .batch_invariant = options.batch_invariant == "on"},
                                  runtime.team);
   if (!model.ok()) return model.status().Prefixed(path);
   const models::PackedImage* image = (*model)->packed_image();

@@ -22,6 +22,7 @@ struct NativeOptions {
   // Folder of packed weights; "off", or (before the program has put in its own default) empty: none.
   std::string packed_cache;
   std::string quantize = "none";
+  std::string batch_invariant = "auto";
   int64_t packed_cache_bytes_max = int64_t{16} << 30;
   engine::EngineOptions engine;
 
@@ -50,8 +51,10 @@ struct NativeOptions {
             {.help = "Milliseconds wanted between the tokens of running streams while prompts are "
                      "computed beside them: the parts of prompts are made to fit; 0: twice a step "
                      "without prompts, at least 40.", .min = 0, .max = 60'000});
-    v.Field("batch-invariant", engine.batch_invariant,
-            {.help = "Bit-equal answers alone, in any batch and after a cache hit."});
+    v.Field("batch-invariant", batch_invariant,
+            {.help = "on: bit-equal answers alone, in any batch and after a cache hit. auto: where "
+                     "that costs nothing, which is everywhere but on AMX, where few streams are "
+                     "faster without.", .choices = {"auto", "on", "off"}});
     v.Field("prefix-cache", engine.prefix_cache,
             {.help = "Compute equal beginnings of one tenant's prompts once; uses KV memory that "
                      "nothing else needs."});

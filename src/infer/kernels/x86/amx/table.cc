@@ -44,6 +44,8 @@ const KernelTable kAmxTable = {
     .max_sum_exp = avx512::MaxSumExp,
     .argmax = avx512::Argmax,
     .definition = &kRefBf16Table,
+    .few_rows = &kVnniTable,  // its work grows with the rows, that of tiles does not
+    .few_rows_max = 3,
 };
 
 const KernelTable kAmxInt8Table = {
