@@ -34,7 +34,7 @@ inline constexpr int kKvBlockTokens = 16;  // positions of one KV block
 inline constexpr int kAttentionSegment = 512;  // positions that attention sums on their own
 // Raise it with any change of what any table writes into KV blocks, where or which bits: blocks on disk
 // carry it (docs/formats/prefix-cache.md). A test holds the layout to it.
-inline constexpr int kKvLayoutVersion = 1;
+inline constexpr int kKvLayoutVersion = 2;
 
 enum class Layout : uint8_t {
   kNone,

@@ -286,7 +286,7 @@ TEST(Attention, RefIsSoftmaxOverTheWindow) {
 
 // Blocks lie on disk in this form: who changes it raises kKvLayoutVersion and this test with it.
 TEST(KvBlocks, HaveTheLayoutOfTheirVersion) {
-  static_assert(kKvLayoutVersion == 1);
+  static_assert(kKvLayoutVersion == 2);
   constexpr int kHeads = 2, kDim = 64, kSlot = 5;
   std::vector<float> k(kHeads * kDim), v(kHeads * kDim);
   for (size_t i = 0; i < k.size(); ++i) {
@@ -304,6 +304,11 @@ TEST(KvBlocks, HaveTheLayoutOfTheirVersion) {
       const uint16_t* keys = block.data() + h * 2 * kDim * kKvBlockTokens;  // [dim][positions]
       const uint16_t* values = keys + kDim * kKvBlockTokens;                // [positions][dim]
       for (int d = 0; d < kDim; ++d) {
+        if (table->definition != nullptr) {  // bf16 [dims / 2][positions][2], [positions / 2][dim][2]
+          EXPECT_EQ(tensor::F32FromBF16(keys[d / 2 * 32 + kSlot * 2 + d % 2]), k[h * kDim + d]);
+          EXPECT_EQ(tensor::F32FromBF16(values[(kSlot / 2 * kDim + d) * 2 + kSlot % 2]), v[h * kDim + d]);
+          continue;
+        }
         EXPECT_EQ(tensor::F32FromF16(keys[d * kKvBlockTokens + kSlot]), k[h * kDim + d]);
         EXPECT_EQ(tensor::F32FromF16(values[kSlot * kDim + d]), v[h * kDim + d]);
       }

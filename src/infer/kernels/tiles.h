@@ -15,6 +15,12 @@
 //   acc  = acc + (even + odd)
 // all in fp32, nearest even, with denormal inputs and results taken as zero. Output row i depends on
 // input row i alone, so that a tile with one row that counts gives the bits of sixteen.
+//
+// Attention, for heads of a multiple of 32 dimensions (others are `ref`'s): queries, keys and values
+// rounded to bf16; scores are tile steps over the dimensions, ascending; a row takes the maximum of all
+// it sees in a segment of kAttentionSegment positions, weights are exp(score - maximum), summed in fp32
+// by position mod 16, ascending, and rounded to bf16 for the values; those are tile steps over absolute
+// runs of 32 positions, where what a row does not see counts as zero. Segments join as in `ref`.
 #pragma once
 
 #include <cstddef>
@@ -52,6 +58,16 @@ inline uint16_t Int4CodeAsHalf(int code) {
 // A row of activations: bf16 [k padded to 64], and one line more, so that the 16 rows of a tile never
 // fall into the same set of the first-level cache (their distance is an odd number of lines).
 inline size_t TileRowBytes(int k) { return static_cast<size_t>(Blocks(k)) * 128 + 64; }
+
+inline bool HeadsOnTiles(int head_dim) { return head_dim % kTileInputs == 0; }
+// Where a KV block keeps dimension d of slot s, in numbers of 2 bytes from the head's keys (values):
+// keys bf16 [head_dim / 2][16 slots][2], 32 dimensions a ready tile; values bf16 [8][head_dim][2 slots].
+inline int64_t TileKeyIndex(int d, int s) {
+  return static_cast<int64_t>(d / 2) * 2 * kKvBlockTokens + 2 * s + d % 2;
+}
+inline int64_t TileValueIndex(int d, int s, int head_dim) {
+  return (static_cast<int64_t>(s / 2) * head_dim + d) * 2 + s % 2;
+}
 
 inline bool OnTiles(const PackedMatrix& w) {
   return IsInteger(w.layout) || w.layout == Layout::kBF16;

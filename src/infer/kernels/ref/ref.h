@@ -29,6 +29,11 @@ void KvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slo
 void Attention(const AttentionArgs& args);
 void AttentionSegment(const AttentionArgs& args, int segment, float* parts);
 void AttentionJoin(const AttentionArgs& args, int segments, const float* parts);
+// On bf16 tiles (tiles.h); heads of other dimensions as above. Parts are joined by AttentionJoin.
+void TileKvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slot,
+                 std::byte* block);
+void TileAttention(const AttentionArgs& args);
+void TileAttentionSegment(const AttentionArgs& args, int segment, float* parts);
 void MaxSumExp(const float* x, int n, float* max, double* sum_exp);
 int Argmax(const float* x, int n);
 

@@ -6,23 +6,13 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/ref/bf16.h"
 #include "kernels/ref/ref.h"
 #include "tensor/dtype.h"
 
 namespace pelton::kernels {
 namespace ref {
 namespace {
-
-constexpr float kSmallestNormal = 0x1p-126F;
-
-float FlushDenormal(float v) { return std::fabs(v) < kSmallestNormal ? std::copysign(0.F, v) : v; }
-
-// Rounded as vcvtneps2bf16 does: denormals are zero before and after.
-uint16_t RoundToBf16(float v) { return tensor::BF16FromF32(FlushDenormal(v)); }
-
-float Fma(float a, float b, float c) { return FlushDenormal(std::fma(a, b, c)); }
-float Sum(float a, float b) { return FlushDenormal(a + b); }
-float Operand(uint16_t bits) { return FlushDenormal(tensor::F32FromBF16(bits)); }
 
 uint16_t Activation(float x) {
   if (!std::isfinite(x)) return 0x7fc0;
@@ -79,14 +69,14 @@ float TileElement(const PackedMatrix& w, const std::byte* panel, const std::byte
   float acc = 0;
   for (int64_t first = 0; first < static_cast<int64_t>(Blocks(w.k)) * kBlockInputs;
        first += kTileInputs) {
-    float chain[2] = {0, 0};
-    for (int i = 0; i < kTileInputs; ++i) {
-      uint16_t x = 0;
-      std::memcpy(&x, row + (first + i) * 2, 2);
-      const uint16_t weight = Weight(w, panel, col, first + TileInputAt(i));
-      chain[i % 2] = Fma(Operand(x), Operand(weight), chain[i % 2]);
-    }
-    acc = Sum(acc, Sum(chain[0], chain[1]));
+    acc = TileStep(
+        acc,
+        [&](int i) {
+          uint16_t x = 0;
+          std::memcpy(&x, row + (first + i) * 2, 2);
+          return x;
+        },
+        [&](int i) { return Weight(w, panel, col, first + TileInputAt(i)); });
   }
   return acc;
 }
@@ -136,9 +126,9 @@ const KernelTable kRefBf16Table = {
     .gelu_tanh_mul = ref::GeluTanhMul,
     .add = ref::Add,
     .scale = ref::Scale,
-    .kv_write = ref::KvWrite,
-    .attention = ref::Attention,
-    .attention_segment = ref::AttentionSegment,
+    .kv_write = ref::TileKvWrite,
+    .attention = ref::TileAttention,
+    .attention_segment = ref::TileAttentionSegment,
     .attention_join = ref::AttentionJoin,
     .max_sum_exp = ref::MaxSumExp,
     .argmax = ref::Argmax,

@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/numbers.h"
 #include "kernels/ref/ref.h"
 #include "kernels/testing/avx2_unpack.h"
 #include "kernels/testing/called_tiles.h"
@@ -17,10 +18,16 @@ using namespace avx2;   // NOLINT: the vector vocabulary
 using namespace testing::called_tiles;  // NOLINT: the tiles' vocabulary
 
 inline constexpr auto* RestOfRows = ref::GemmInt;
+inline constexpr auto* OtherKvWrite = avx2::KvWrite;
+inline constexpr auto* OtherAttention = avx2::Attention;
+inline constexpr auto* OtherAttentionSegment = avx2::AttentionSegment;
 
 #include "kernels/x86/body_tiles.inc"
 
 #include "kernels/x86/body_tiles_exact.inc"
+
+#include "kernels/x86/body_exp.inc"
+#include "kernels/x86/body_tiles_attention.inc"
 
 #include "kernels/testing/emulated_table.inc"
 
