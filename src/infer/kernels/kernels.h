@@ -159,8 +159,8 @@ struct KernelTable {
   // The scalar table whose bits this one gives; null: `ref`. See DefinitionOf.
   const KernelTable* definition = nullptr;
 
-  // Another table, faster for products of at most few_rows_max rows; null: none. Its bits are others, so
-  // who wants row i's bits whatever m does not use it.
+  // Another table with the same KV blocks, faster for steps of at most few_rows_max rows; null: none. Its
+  // bits are others, so who wants row i's bits whatever m does not use it.
   const KernelTable* few_rows = nullptr;
   int few_rows_max = 0;
 };

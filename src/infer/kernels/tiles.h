@@ -18,9 +18,10 @@
 //
 // Attention, for heads of a multiple of 32 dimensions (others are `ref`'s): queries, keys and values
 // rounded to bf16; scores are tile steps over the dimensions, ascending; a row takes the maximum of all
-// it sees in a segment of kAttentionSegment positions, weights are exp(score - maximum), summed in fp32
-// by position mod 16, ascending, and rounded to bf16 for the values; those are tile steps over absolute
-// runs of 32 positions, where what a row does not see counts as zero. Segments join as in `ref`.
+// it sees in an absolute run of kTileRun positions, weights are exp(score - maximum), summed in fp32 by
+// position mod 16, ascending, and rounded to bf16 for the values; those are tile steps over absolute
+// runs of 32 positions, where what a row does not see counts as zero. Runs join to segments and segments
+// to the whole, as in `ref`.
 #pragma once
 
 #include <cstddef>
@@ -59,6 +60,8 @@ inline uint16_t Int4CodeAsHalf(int code) {
 // fall into the same set of the first-level cache (their distance is an odd number of lines).
 inline size_t TileRowBytes(int k) { return static_cast<size_t>(Blocks(k)) * 128 + 64; }
 
+inline constexpr int kTileRun = 512;  // positions
+static_assert(kAttentionSegment % kTileRun == 0);
 inline bool HeadsOnTiles(int head_dim) { return head_dim % kTileInputs == 0; }
 // Where a KV block keeps dimension d of slot s, in numbers of 2 bytes from the head's keys (values):
 // keys bf16 [head_dim / 2][16 slots][2], 32 dimensions a ready tile; values bf16 [8][head_dim][2 slots].

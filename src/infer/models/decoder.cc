@@ -187,6 +187,8 @@ void Decoder::Forward(const BatchView& batch, kv::KvStorage& kv, nn::Team& team,
   CHECK(logits.size() >= batch.logit_rows.size() * static_cast<size_t>(hyper_.vocab),
         "logits are smaller than logit_rows x vocab");
   rows_ = static_cast<int>(batch.tokens.size());
+  const bool few = !batch_invariant_ && table_->few_rows != nullptr && rows_ <= table_->few_rows_max;
+  step_table_ = few ? table_->few_rows : table_;
   logit_rows_ = batch.logit_rows;
   kv_ = &kv;
   team_ = &team;
@@ -206,18 +208,18 @@ void Decoder::Embed(std::span<const int32_t> tokens) {
       DCHECK(tokens[r] >= 0 && tokens[r] < hyper_.vocab, "token outside the vocabulary");
       float* row = x_ + r * hyper_.dim;
       embedding_.UnpackRow(tokens[r], row);
-      if (embedding_scale_ != 1.f) table_->scale(embedding_scale_, hyper_.dim, row);
+      if (embedding_scale_ != 1.f) step_table_->scale(embedding_scale_, hyper_.dim, row);
     }
   });
 }
 
 void Decoder::Normalise(const float* weight) {
-  nn::RmsNormRows(*table_, *team_, x_, hyper_.dim, weight, hyper_.rms_eps, rows_, hyper_.dim, h_,
+  nn::RmsNormRows(*step_table_, *team_, x_, hyper_.dim, weight, hyper_.rms_eps, rows_, hyper_.dim, h_,
                   hyper_.dim);
 }
 
 void Decoder::NormaliseOutput(const float* weight) {
-  nn::RmsNormRows(*table_, *team_, h_, hyper_.dim, weight, hyper_.rms_eps, rows_, hyper_.dim, h_,
+  nn::RmsNormRows(*step_table_, *team_, h_, hyper_.dim, weight, hyper_.rms_eps, rows_, hyper_.dim, h_,
                   hyper_.dim);
 }
 
@@ -230,27 +232,27 @@ void Decoder::ProjectQkv(const DecoderLayer& layer) {
 }
 
 void Decoder::NormaliseHeads(const DecoderLayer& layer) {
-  nn::RmsNormHeads(*table_, *team_, q_, hyper_.q_width(), rows_, hyper_.heads, hyper_.head_dim,
+  nn::RmsNormHeads(*step_table_, *team_, q_, hyper_.q_width(), rows_, hyper_.heads, hyper_.head_dim,
                    layer.q_norm, hyper_.rms_eps);
-  nn::RmsNormHeads(*table_, *team_, k_, hyper_.kv_width(), rows_, hyper_.kv_heads, hyper_.head_dim,
+  nn::RmsNormHeads(*step_table_, *team_, k_, hyper_.kv_width(), rows_, hyper_.kv_heads, hyper_.head_dim,
                    layer.k_norm, hyper_.rms_eps);
 }
 
 void Decoder::Rotate(nn::RopeTable& rope, kernels::RopeStyle style) {
-  nn::RopeRows(*table_, *team_, rope, style, spans_, q_, hyper_.q_width(), hyper_.heads,
+  nn::RopeRows(*step_table_, *team_, rope, style, spans_, q_, hyper_.q_width(), hyper_.heads,
                hyper_.head_dim);
-  nn::RopeRows(*table_, *team_, rope, style, spans_, k_, hyper_.kv_width(), hyper_.kv_heads,
+  nn::RopeRows(*step_table_, *team_, rope, style, spans_, k_, hyper_.kv_width(), hyper_.kv_heads,
                hyper_.head_dim);
 }
 
 void Decoder::Attend(int layer, int window, float scale) {
   const nn::KvLayer kv_layer{.base = kv_->Layer(layer), .block_bytes = kv_->block_bytes(),
                              .kv_heads = hyper_.kv_heads, .head_dim = hyper_.head_dim};
-  nn::WriteKvRows(*table_, *team_, spans_, k_, v_, hyper_.kv_width(), kv_layer);
+  nn::WriteKvRows(*step_table_, *team_, spans_, k_, v_, hyper_.kv_width(), kv_layer);
   if (layer == hyper_.layers - 1) KeepLogitRows();
   if (rows_ == 0) return;
   const nn::AttentionShape shape{.heads = hyper_.heads, .window = window, .scale = scale};
-  nn::AttentionRows(*table_, *team_, attention_scratch_, spans_, shape, q_, hyper_.q_width(), kv_layer, a_,
+  nn::AttentionRows(*step_table_, *team_, attention_scratch_, spans_, shape, q_, hyper_.q_width(), kv_layer, a_,
                     hyper_.q_width());
 }
 
@@ -294,7 +296,7 @@ void Decoder::FeedForward(const DecoderLayer& layer, nn::Gate gate) {
   const std::array<nn::Product, 2> wide = {{{&layer.gate, gate_, hyper_.feed_forward},
                                             {&layer.up, up_, hyper_.feed_forward}}};
   nn::Multiply(*team_, activations_, wide);
-  nn::GateRows(*table_, *team_, gate, gate_, up_, hyper_.feed_forward, rows_, hyper_.feed_forward,
+  nn::GateRows(*step_table_, *team_, gate, gate_, up_, hyper_.feed_forward, rows_, hyper_.feed_forward,
                gate_, hyper_.feed_forward);
   activations_.Load(*team_, gate_, hyper_.feed_forward, rows_, hyper_.feed_forward);
   const std::array<nn::Product, 1> narrow = {{{&layer.down, h_, hyper_.dim}}};
@@ -302,7 +304,7 @@ void Decoder::FeedForward(const DecoderLayer& layer, nn::Gate gate) {
 }
 
 void Decoder::AddToResidual() {
-  nn::AddRows(*table_, *team_, h_, hyper_.dim, rows_, hyper_.dim, x_, hyper_.dim);
+  nn::AddRows(*step_table_, *team_, h_, hyper_.dim, rows_, hyper_.dim, x_, hyper_.dim);
 }
 
 void Decoder::ComputeLogits(std::span<float> logits) {

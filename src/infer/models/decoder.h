@@ -98,6 +98,7 @@ class Decoder : public Model {
   // Buffers of one step, carved from buffer_: [kRowsMax, …] floats.
   HugeBuffer buffer_;
   bool batch_invariant_ = true;
+  const kernels::KernelTable* step_table_ = nullptr;  // of the running step
   nn::Activations activations_;
   nn::AttentionScratch attention_scratch_;
   float* x_ = nullptr;     // [rows, dim]: the residual stream

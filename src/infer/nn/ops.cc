@@ -11,8 +11,8 @@ namespace {
 
 // Rows a piece has at least: below two pieces the calling thread does all.
 constexpr int kRowGrain = 8;
-// Rows of one attention piece; a tile of queries shares the reading of keys and values.
-constexpr int kAttentionRows = 16;
+// Rows of one attention piece: its queries share the reading of keys and values.
+constexpr int kAttentionRows = 32;
 // Scores (rows · positions · query heads of a kv head) that are worth a piece of their own.
 constexpr int64_t kAttentionPieceScores = 2048;
 

@@ -55,18 +55,18 @@ float Score(const AttentionArgs& args, const Place& at, int position) {
   return args.softcap * (1.f - 2.f / (Exp(y + y) + 1.f));  // tanh
 }
 
-// Sums, lanes and maximum of one query over one segment.
+// Sums, lanes and maximum of one query over some positions.
 struct Part {
   float max = kScoreFloor;
   float lanes[kLanes] = {};
   float out[kHeadDimMax] = {};
 };
 
-void Attend(const AttentionArgs& args, const Place& at, int segment, Part* part) {
-  const int start = segment * kAttentionSegment;
+// Positions of the run that begins at `start`.
+void AttendRun(const AttentionArgs& args, const Place& at, int start, Part* part) {
   const int begin = std::max(at.first, start);
-  const int end = std::min(at.last + 1, start + kAttentionSegment);
-  float weights[kAttentionSegment];
+  const int end = std::min(at.last + 1, start + kTileRun);
+  float weights[kTileRun];
   for (int p = begin; p < end; ++p) {
     weights[p - start] = Score(args, at, p);
     part->max = std::max(part->max, weights[p - start]);
@@ -103,6 +103,16 @@ void Join(const Part& next, int head_dim, Part* sum) {
     sum->out[d] = std::fma(next.out[d], after, sum->out[d] * before);
   }
   sum->max = max;
+}
+
+void Attend(const AttentionArgs& args, const Place& at, int segment, Part* part) {
+  const int first = segment * kAttentionSegment;
+  for (int start = first; start < first + kAttentionSegment; start += kTileRun) {
+    if (start + kTileRun <= at.first || start > at.last) continue;
+    Part next;
+    AttendRun(args, at, start, &next);
+    Join(next, args.head_dim, part);
+  }
 }
 
 void AttendOne(const AttentionArgs& args, int row, int head) {

@@ -21,6 +21,29 @@ bool Usable(const CpuFeatures& cpu) {
   return agrees;
 }
 
+// For few rows, on the KV blocks of "amx". Not among AllTables: nobody chooses it.
+const KernelTable kFewRowsTable = {
+    .name = "amx_few_rows",
+    .usable = Usable,
+    .quantized_row_bytes = vnni::QuantizedRowBytes,
+    .quantize_rows = vnni::QuantizeRows,
+    .takes_quantized = IsIntegerMatrix,
+    .gemm_int = vnni::GemmInt,
+    .gemm_float = avx512::GemmFloat,
+    .rms_norm = avx512::RmsNorm,
+    .rope = avx512::Rope,
+    .silu_mul = avx512::SiluMul,
+    .gelu_tanh_mul = avx512::GeluTanhMul,
+    .add = avx512::AddTo,
+    .scale = avx512::ScaleBy,
+    .kv_write = amx::TileKvWrite,
+    .attention = amx::FewAttention,
+    .attention_segment = amx::FewAttentionSegment,
+    .attention_join = avx512::AttentionJoin,
+    .max_sum_exp = avx512::MaxSumExp,
+    .argmax = avx512::Argmax,
+};
+
 }  // namespace
 
 const KernelTable kAmxTable = {
@@ -44,7 +67,7 @@ const KernelTable kAmxTable = {
     .max_sum_exp = avx512::MaxSumExp,
     .argmax = avx512::Argmax,
     .definition = &kRefBf16Table,
-    .few_rows = &kVnniTable,  // its work grows with the rows, that of tiles does not
+    .few_rows = &kFewRowsTable,  // its work grows with the rows, that of tiles does not
     .few_rows_max = 3,
 };
 

@@ -21,6 +21,9 @@ void GemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t
 void TileKvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slot, std::byte* block);
 void TileAttention(const AttentionArgs& args);
 void TileAttentionSegment(const AttentionArgs& args, int segment, float* parts);
+// The same without tiles, for few rows; other bits.
+void FewAttention(const AttentionArgs& args);
+void FewAttentionSegment(const AttentionArgs& args, int segment, float* parts);
 // x as vnni::QuantizeRows writes it.
 void ExactGemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
                   int panel_begin, int panel_end);

@@ -108,7 +108,9 @@ PELTON_VEC __m256 PowerOfTwo(__m256 shifted) {
   const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
 }
-PELTON_VEC F PowerOfTwo(F shifted) { return {PowerOfTwo(shifted.a), PowerOfTwo(shifted.b)}; }
+PELTON_VEC F MulPowerOfTwo(F v, F shifted, F) {
+  return {_mm256_mul_ps(v.a, PowerOfTwo(shifted.a)), _mm256_mul_ps(v.b, PowerOfTwo(shifted.b))};
+}
 PELTON_VEC __m256 MaskEight(__m256 v, __m256i at, int first, int last) {
   const __m256i out = _mm256_or_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(first), at),
                                       _mm256_cmpgt_epi32(at, _mm256_set1_epi32(last)));

@@ -10,6 +10,7 @@
 namespace pelton::kernels::avx512 {
 
 #include "kernels/x86/body_exp.inc"
+#include "kernels/x86/body_kv_half.inc"
 #include "kernels/x86/body_attention.inc"
 
 }  // namespace pelton::kernels::avx512

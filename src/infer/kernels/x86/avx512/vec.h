@@ -70,11 +70,8 @@ PELTON_VEC F KeepFirst(F v, int count) { return _mm512_maskz_mov_ps(First(count)
 PELTON_VEC F ZeroWhereLess(F value, F x, F bound) {
   return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, bound, _CMP_NLT_UQ), value);
 }
-// 2^n from kRoundMagic + n.
-PELTON_VEC F PowerOfTwo(F shifted) {
-  const I bits = _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(127));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 23));
-}
+// v · 2^n; also given kRoundMagic + n.
+PELTON_VEC F MulPowerOfTwo(F v, F, F n) { return _mm512_scalef_ps(v, n); }
 // `v` where first ≤ base + lane ≤ last, -infinity elsewhere.
 PELTON_VEC F MaskPositions(F v, int base, int first, int last) {
   const I lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
