@@ -12,6 +12,8 @@ namespace pelton::kernels::avx2 {
 
 PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
+PELTON_VEC void PrefetchToWrite(float* p) { __builtin_prefetch(p, 1, 3); }
+
 // 32 fp16 in memory: what AVX512-FP16 does in one instruction is done number by number, in doubles.
 struct H {
   alignas(64) uint16_t bits[32];

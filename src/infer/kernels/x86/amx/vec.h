@@ -14,6 +14,12 @@ using namespace avx512;  // NOLINT: the vector vocabulary
 
 PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
+// Two lines.
+PELTON_VEC void PrefetchToWrite(float* p) {
+  __builtin_prefetch(p, 1, 3);
+  __builtin_prefetch(p + 16, 1, 3);
+}
+
 using H = __m512h;  // 32 fp16
 
 // 16 fp16 at p, each twice; those that are no finite numbers as zero.
