@@ -159,6 +159,13 @@ struct KernelTable {
   // The scalar table whose bits this one gives; null: `ref`. See DefinitionOf.
   const KernelTable* definition = nullptr;
 
+  // The products of a gated feed-forward at once; null: none. For pairs that it `gates`: the bits of two
+  // gemm_int, silu_mul (gelu_tanh_mul), and quantize_rows of gate.n inputs into `out`, of which panels
+  // [panel_begin, panel_end) are written.
+  bool (*gates)(const PackedMatrix& gate, const PackedMatrix& up) = nullptr;
+  void (*gemm_gated)(const PackedMatrix& gate, const PackedMatrix& up, const std::byte* x, int m,
+                     bool gelu, std::byte* out, int panel_begin, int panel_end) = nullptr;
+
   // Another table with the same KV blocks, faster for steps of at most few_rows_max rows; null: none. Its
   // bits are others, so who wants row i's bits whatever m does not use it.
   const KernelTable* few_rows = nullptr;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <thread>
 
 #include "kernels/ref/ref.h"
@@ -286,7 +287,10 @@ TEST(TileTables, RowsShareNoCacheSetsWithTheirNeighbours) {
 
 class TileTables : public ::testing::TestWithParam<const KernelTable*> {
  protected:
-  testing::TileTrap trap_;
+  TileTables() {
+    if (Traps()) trap_ = std::make_unique<testing::TileTrap>();
+  }
+  std::unique_ptr<testing::TileTrap> trap_;
 };
 
 // Row blocks of every kind: one tile of few rows, two, whole ones, one that repeats rows, and more
@@ -350,6 +354,49 @@ TEST_P(TileTables, TakeBf16MatricesAsTheyAre) {
   EXPECT_EQ(std::memcmp(y.data(), truth.data(), y.size() * 4), 0);
 }
 
+TEST_P(TileTables, GatedProductsGiveTheBitsOfTheirSteps) {
+  const KernelTable& table = *GetParam();
+  if (table.gates == nullptr) GTEST_SKIP() << "the table has none";
+  for (const DType type : {DType::kQ4_1, DType::kQ8_0, DType::kBF16}) {
+    const int n = 192, k = 288, m_max = 70;
+    const auto gate_rows = testing::RandomRows(type, n, k, 40);
+    const auto up_rows = testing::RandomRows(type, n, k, 41, 0.3F);  // of another post_scale
+    const auto gate = testing::PackAll(type, gate_rows, n, k);
+    const auto up = testing::PackAll(type, up_rows, n, k);
+    ASSERT_TRUE(table.gates(gate.matrix, up.matrix));
+    const auto x = testing::RandomFloats(static_cast<size_t>(m_max) * k, 42);
+    for (const bool gelu : {false, true}) {
+      for (const int m : {1, 16, 17, 33, m_max}) {
+        testing::AlignedBytes q(static_cast<size_t>(PaddedRows(m)) * table.quantized_row_bytes(k));
+        table.quantize_rows(x.data(), k, m, k, q.data());
+        std::vector<float> g(static_cast<size_t>(m) * n), u(g.size());
+        table.gemm_int(gate.matrix, q.data(), m, g.data(), n, 0, n / 16);
+        table.gemm_int(up.matrix, q.data(), m, u.data(), n, 0, n / 16);
+        (gelu ? table.gelu_tanh_mul : table.silu_mul)(g.data(), u.data(), m * n, g.data());
+        const size_t row = table.quantized_row_bytes(n);
+        testing::AlignedBytes truth(static_cast<size_t>(m) * row), mine(static_cast<size_t>(m) * row);
+        table.quantize_rows(g.data(), n, m, n, truth.data());
+        table.gemm_gated(gate.matrix, up.matrix, q.data(), m, gelu, mine.data(), 0, 5);
+        table.gemm_gated(gate.matrix, up.matrix, q.data(), m, gelu, mine.data(), 5, n / 16);
+        EXPECT_EQ(std::memcmp(truth.data(), mine.data(), truth.size()), 0) << m << ' ' << gelu;
+      }
+    }
+  }
+  const auto small = testing::RandomRows(DType::kQ4_0, 48, 64, 43);
+  const auto odd = testing::PackAll(DType::kQ4_0, small, 48, 64);
+  EXPECT_FALSE(table.gates(odd.matrix, odd.matrix)) << "outputs that are no whole blocks of inputs";
+}
+
+// The real table, where there are tiles.
+std::vector<const KernelTable*> RealTileTables() {
+  std::vector<const KernelTable*> tables;
+  for (const KernelTable* table : AllTables()) {
+    const bool tiles = table->name == "amx" || table->name == "amx_int8";
+    if (tiles && !Traps() && table->usable(UsableCpuFeatures())) tables.push_back(table);
+  }
+  return tables;
+}
+
 TEST_P(TileTables, LeaveNoConfigurationBehindOnAnyThread) {
   const auto rows = testing::RandomRows(DType::kQ4_0, 16, 64, 30);
   const auto owned = testing::PackAll(DType::kQ4_0, rows, 16, 64);
@@ -373,6 +420,9 @@ TEST_P(TileTables, PassTheSelfCheckBitForBit) {
   EXPECT_TRUE(ChecksOut(*GetParam()));
 }
 
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(TileTables);
+INSTANTIATE_TEST_SUITE_P(Real, TileTables, ::testing::ValuesIn(RealTileTables()),
+                         [](const auto& info) { return std::string(info.param->name); });
 INSTANTIATE_TEST_SUITE_P(Emulated, TileTables,
                          ::testing::ValuesIn(testing::EmulatedTables(UsableCpuFeatures())),
                          [](const auto& info) { return std::string(info.param->name); });

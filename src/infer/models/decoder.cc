@@ -152,7 +152,8 @@ uint64_t Decoder::BufferBytes(int rows) const {
       2 * static_cast<uint64_t>(h.kv_width()) + 2 * static_cast<uint64_t>(h.feed_forward);
   const size_t quantised = table_->quantized_row_bytes(
       std::max({h.dim, h.q_width(), h.feed_forward}));
-  return static_cast<uint64_t>(rows) * (row_floats * sizeof(float) + quantised);
+  const size_t gated = table_->gates == nullptr ? 0 : table_->quantized_row_bytes(h.feed_forward);
+  return static_cast<uint64_t>(rows) * (row_floats * sizeof(float) + quantised + gated);
 }
 
 Status Decoder::MakeBuffers(int rows) {
@@ -178,6 +179,11 @@ Status Decoder::MakeBuffers(int rows) {
       *table_, rows, std::max({h.dim, h.q_width(), h.feed_forward}), batch_invariant_);
   RETURN_IF_ERROR(activations.status());
   activations_ = *std::move(activations);
+  if (table_->gates != nullptr) {
+    auto gated = nn::Activations::Create(*table_, rows, h.feed_forward);
+    RETURN_IF_ERROR(gated.status());
+    gated_ = *std::move(gated);
+  }
   return OkStatus();
 }
 
@@ -293,13 +299,18 @@ void Decoder::ProjectOut(const nn::Linear& o) {
 void Decoder::FeedForward(const DecoderLayer& layer, nn::Gate gate) {
   if (rows_ == 0) return;
   activations_.Load(*team_, h_, hyper_.dim, rows_, hyper_.dim);
+  const std::array<nn::Product, 1> narrow = {{{&layer.down, h_, hyper_.dim}}};
+  if (nn::CanGate(activations_, layer.gate, layer.up, layer.down)) {
+    nn::MultiplyGated(*team_, activations_, layer.gate, layer.up, gate == nn::Gate::kGeluTanh, gated_);
+    nn::Multiply(*team_, gated_, narrow);
+    return;
+  }
   const std::array<nn::Product, 2> wide = {{{&layer.gate, gate_, hyper_.feed_forward},
                                             {&layer.up, up_, hyper_.feed_forward}}};
   nn::Multiply(*team_, activations_, wide);
   nn::GateRows(*step_table_, *team_, gate, gate_, up_, hyper_.feed_forward, rows_, hyper_.feed_forward,
                gate_, hyper_.feed_forward);
   activations_.Load(*team_, gate_, hyper_.feed_forward, rows_, hyper_.feed_forward);
-  const std::array<nn::Product, 1> narrow = {{{&layer.down, h_, hyper_.dim}}};
   nn::Multiply(*team_, activations_, narrow);
 }
 

@@ -100,6 +100,7 @@ class Decoder : public Model {
   bool batch_invariant_ = true;
   const kernels::KernelTable* step_table_ = nullptr;  // of the running step
   nn::Activations activations_;
+  nn::Activations gated_;  // of feed-forwards that are gated in one go
   nn::AttentionScratch attention_scratch_;
   float* x_ = nullptr;     // [rows, dim]: the residual stream
   float* h_ = nullptr;     // [rows, dim]

@@ -162,6 +162,15 @@ void Activations::Load(Team& team, const float* x, int64_t ldx, int rows, int in
   });
 }
 
+std::byte* Activations::Make(int rows, int inputs) {
+  CHECK(rows >= 0 && rows <= rows_max_ && inputs <= inputs_max_, "activations overrun");
+  chosen_ = table_;
+  x_ = nullptr;
+  rows_ = rows;
+  inputs_ = inputs;
+  return buffer_.data();
+}
+
 void Multiply(Team& team, const Activations& x, std::span<const Product> products) {
   if (x.rows() == 0) return;
   int64_t panels = 0;
@@ -191,6 +200,25 @@ void Multiply(Team& team, const Activations& x, std::span<const Product> product
                          static_cast<int>(first), static_cast<int>(last));
       }
     }
+  });
+}
+
+bool CanGate(const Activations& x, const Linear& gate, const Linear& up, const Linear& down) {
+  const kernels::KernelTable& table = x.table();
+  return table.gates != nullptr && table.gates(gate.matrix(), up.matrix()) &&
+         table.takes_quantized(down.matrix());
+}
+
+void MultiplyGated(Team& team, const Activations& x, const Linear& gate, const Linear& up, bool gelu,
+                   Activations& out) {
+  std::byte* rows = out.Make(x.rows(), gate.outputs());
+  const int64_t panels = gate.matrix().panels();
+  const int64_t pieces = static_cast<int64_t>(team.size()) * kPiecesPerThread;
+  // Two panels share each line of `out`.
+  const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);
+  team.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
+    x.table().gemm_gated(gate.matrix(), up.matrix(), x.quantized(), x.rows(), gelu, rows,
+                         static_cast<int>(begin), static_cast<int>(end));
   });
 }
 

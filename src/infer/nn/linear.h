@@ -80,6 +80,9 @@ class Activations {
   // valid and unchanged until the last Multiply that uses it (matrices of floats read it).
   void Load(Team& team, const float* x, int64_t ldx, int rows, int inputs);
 
+  // Room for `rows` quantised rows that somebody else writes; there are no floats of them.
+  std::byte* Make(int rows, int inputs);
+
   int rows() const { return rows_; }
   int inputs() const { return inputs_; }
   const float* floats() const { return x_; }
@@ -107,5 +110,11 @@ struct Product {
 
 // y = x · wᵀ for every product, all over the same input rows; one parallel region.
 void Multiply(Team& team, const Activations& x, std::span<const Product> products);
+
+// Whether MultiplyGated does it.
+bool CanGate(const Activations& x, const Linear& gate, const Linear& up, const Linear& down);
+// gate(x · gateᵀ) · (x · upᵀ), quantised, into `out`: the bits of two products and GateRows.
+void MultiplyGated(Team& team, const Activations& x, const Linear& gate, const Linear& up, bool gelu,
+                   Activations& out);
 
 }  // namespace pelton::nn

@@ -22,11 +22,12 @@ inline constexpr auto* OtherKvWrite = avx2::KvWrite;
 inline constexpr auto* OtherAttention = avx2::Attention;
 inline constexpr auto* OtherAttentionSegment = avx2::AttentionSegment;
 
+#include "kernels/x86/body_exp.inc"
+
 #include "kernels/x86/body_tiles.inc"
 
 #include "kernels/x86/body_tiles_exact.inc"
 
-#include "kernels/x86/body_exp.inc"
 #include "kernels/x86/body_tiles_attention.inc"
 
 #include "kernels/testing/emulated_table.inc"

@@ -112,6 +112,11 @@ PELTON_VEC I SwapInnerWords(I v) {
   return {_mm256_shufflehi_epi16(_mm256_shufflelo_epi16(v.a, 0xd8), 0xd8),
           _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(v.b, 0xd8), 0xd8)};
 }
+PELTON_VEC void StoreHalfStep(std::byte* p, F v) {
+  const __m256i words = PackEight(v);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                      _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(words, 0xd8), 0xd8));
+}
 PELTON_VEC I Interleave16(__m256i a, __m256i b) {
   const __m256i low = _mm256_unpacklo_epi16(a, b);
   const __m256i high = _mm256_unpackhi_epi16(a, b);

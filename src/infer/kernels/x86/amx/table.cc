@@ -67,6 +67,8 @@ const KernelTable kAmxTable = {
     .max_sum_exp = avx512::MaxSumExp,
     .argmax = avx512::Argmax,
     .definition = &kRefBf16Table,
+    .gates = amx::Gates,
+    .gemm_gated = amx::GemmGated,
     .few_rows = &kFewRowsTable,  // its work grows with the rows, that of tiles does not
     .few_rows_max = 3,
 };

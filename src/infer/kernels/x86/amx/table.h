@@ -17,6 +17,9 @@ void QuantizeRows(const float* x, int64_t ldx, int m, int k, std::byte* out);
 // w is OnTiles (tiles.h).
 void GemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
              int panel_begin, int panel_end);
+bool Gates(const PackedMatrix& gate, const PackedMatrix& up);
+void GemmGated(const PackedMatrix& gate, const PackedMatrix& up, const std::byte* x, int m, bool gelu,
+               std::byte* out, int panel_begin, int panel_end);
 // Parts are joined by avx512::AttentionJoin.
 void TileKvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slot, std::byte* block);
 void TileAttention(const AttentionArgs& args);
