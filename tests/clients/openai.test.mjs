@@ -16,7 +16,7 @@ before(async () => {
   const keys = join(folder, "keys");
   writeFileSync(keys, KEY + "\n", { mode: 0o600 });
   server = spawn(process.env.PELTON_BIN, ["serve", "--model", `smollm2=${process.env.PELTON_MODEL_SMOLLM2}`,
-    "--port", "0", "--ctx", "1024", "--api-key-file", keys, "--state-dir", folder]);
+    "--port", "0", "--ctx", "1024", "--batch-invariant", "on", "--api-key-file", keys, "--state-dir", folder]);
   let output = "";
   server.stderr.on("data", (text) => (output += text));
   const url = await new Promise((resolve, reject) => {

@@ -19,7 +19,8 @@ def server(tmp_path_factory):
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text(KEY + "\n")
     keys.chmod(0o600)
-    with Server(f"smollm2={MODEL}", "--api-key-file", str(keys), "--ctx", "1024", ready_s=120) as s:
+    with Server(f"smollm2={MODEL}", "--api-key-file", str(keys), "--ctx", "1024",
+                "--batch-invariant", "on", ready_s=120) as s:
         yield s
 
 

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -92,6 +95,43 @@ struct TinyLogits {
   std::vector<int32_t> ids;
   std::vector<float> logits;  // [tokens, vocab]
 };
+
+// How far logits are from a reference's, position by position.
+struct LogitErrors {
+  double squares = 0, worst = 0, kl = 0;
+  int64_t values = 0, positions = 0;
+
+  void Add(std::span<const float> got, const float* want) {
+    double got_sum = 0, want_sum = 0, mean = 0;
+    for (size_t i = 0; i < got.size(); ++i) {
+      const double error = got[i] - want[i];
+      squares += error * error;
+      worst = std::max(worst, std::abs(error));
+      got_sum += std::exp(static_cast<double>(got[i]));
+      want_sum += std::exp(static_cast<double>(want[i]));
+      mean += std::exp(static_cast<double>(want[i])) * error;
+    }
+    kl += std::log(got_sum / want_sum) - mean / want_sum;
+    values += static_cast<int64_t>(got.size());
+    ++positions;
+  }
+  double rms() const { return std::sqrt(squares / static_cast<double>(values)); }
+  double mean_kl() const { return kl / static_cast<double>(positions); }
+};
+
+// Keys and values are kept in fp16 and everything else in fp32: differences stay near 1e-3 of the
+// logits' range. A wrong rotation, window or scale is off by whole units. Tables on bf16 tiles round
+// queries, keys, values and weights of attention to 8 bits, which models of random weights, with their
+// large scores, make ten times as much of: for them the bound is what files of floats may cost.
+inline void ExpectNear(const LogitErrors& errors, const kernels::KernelTable& table) {
+  if (table.definition == nullptr) {
+    EXPECT_LT(errors.rms(), 0.004) << table.name;
+    EXPECT_LT(errors.worst, 0.05) << table.name;
+  } else {
+    EXPECT_LT(errors.mean_kl(), 0.0005) << table.name;
+    EXPECT_LT(errors.worst, 0.4) << table.name;
+  }
+}
 
 inline TinyLogits ReadTinyLogits(const std::string& path) {
   const std::vector<char> bytes = ReadAll(path);

@@ -14,7 +14,8 @@ MODEL = os.environ["PELTON_MODEL_SMOLLM2"]
 
 @pytest.fixture(scope="module")
 def server():
-    with Server(f"smollm2={MODEL}", "--ctx", "2048", "--max-running", "16", ready_s=120) as s:
+    with Server(f"smollm2={MODEL}", "--ctx", "2048", "--max-running", "16",
+                "--batch-invariant", "on", ready_s=120) as s:
         yield s
 
 
@@ -109,6 +110,7 @@ def test_speculation_saves_steps_and_changes_no_character(server):
     assert steps < 100 - accepted / 2  # 100 tokens; a guess that is right saves a step
     for name, alias in zip(names, ("drafts", "draft_tokens", "accepted_tokens")):
         assert metric(server, f"vllm:spec_decode_num_{alias}_total") == metric(server, name)
-    with Server(f"smollm2={MODEL}", "--ctx", "2048", "--speculation", "off", ready_s=120) as off:
+    with Server(f"smollm2={MODEL}", "--ctx", "2048", "--speculation", "off",
+                "--batch-invariant", "on", ready_s=120) as off:
         assert answers(off) == with_guesses
         assert all(metric(off, name) == 0 for name in names)
