@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "kernels/ref/bf16.h"
 #include "kernels/ref/ref.h"
@@ -65,18 +66,27 @@ uint16_t Weight(const PackedMatrix& w, const std::byte* panel, int col, int64_t 
   return static_cast<uint16_t>(shifted & 0x8fff);
 }
 
-float TileElement(const PackedMatrix& w, const std::byte* panel, const std::byte* row, int col) {
+// Output `col` of a panel: its weights in the order of activations.
+std::vector<uint16_t> Column(const PackedMatrix& w, const std::byte* panel, int col) {
+  std::vector<uint16_t> weights(static_cast<size_t>(Blocks(w.k)) * kBlockInputs);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const auto first = static_cast<int64_t>(i / kTileInputs * kTileInputs);
+    weights[i] = Weight(w, panel, col, first + TileInputAt(static_cast<int>(i % kTileInputs)));
+  }
+  return weights;
+}
+
+float TileElement(const std::vector<uint16_t>& weights, const std::byte* row) {
   float acc = 0;
-  for (int64_t first = 0; first < static_cast<int64_t>(Blocks(w.k)) * kBlockInputs;
-       first += kTileInputs) {
+  for (size_t first = 0; first < weights.size(); first += kTileInputs) {
     acc = TileStep(
         acc,
         [&](int i) {
           uint16_t x = 0;
-          std::memcpy(&x, row + (first + i) * 2, 2);
+          std::memcpy(&x, row + (first + static_cast<size_t>(i)) * 2, 2);
           return x;
         },
-        [&](int i) { return Weight(w, panel, col, first + TileInputAt(i)); });
+        [&](int i) { return weights[first + static_cast<size_t>(i)]; });
   }
   return acc;
 }
@@ -100,10 +110,11 @@ void GemmTiles(const PackedMatrix& w, const std::byte* x, int m, float* y, int64
   const float factor = SumFactor(w);
   for (int p = panel_begin; p < panel_end; ++p) {
     const std::byte* panel = w.data + static_cast<size_t>(p) * PanelBytes(w);
-    for (int r = 0; r < m; ++r) {
-      const std::byte* row = x + static_cast<size_t>(r) * TileRowBytes(w.k);
-      for (int col = 0; col < kPanelCols && p * kPanelCols + col < w.n; ++col) {
-        y[r * ldy + p * kPanelCols + col] = TileElement(w, panel, row, col) * factor;
+    for (int col = 0; col < kPanelCols && p * kPanelCols + col < w.n; ++col) {
+      const std::vector<uint16_t> weights = Column(w, panel, col);
+      for (int r = 0; r < m; ++r) {
+        const std::byte* row = x + static_cast<size_t>(r) * TileRowBytes(w.k);
+        y[r * ldy + p * kPanelCols + col] = TileElement(weights, row) * factor;
       }
     }
   }

@@ -2,11 +2,7 @@
 // a CPU with AVX-512.
 #pragma once
 
-#include <cmath>
-#include <cstring>
-
 #include "kernels/x86/avx2/vec.h"
-#include "tensor/dtype.h"
 
 namespace pelton::kernels::avx2 {
 
@@ -14,55 +10,60 @@ PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
 PELTON_VEC void PrefetchToWrite(float* p) { __builtin_prefetch(p, 1, 3); }
 
-// 32 fp16 in memory: what AVX512-FP16 does in one instruction is done number by number, in doubles.
+// 32 fp16 in memory: what AVX512-FP16 does in one instruction is done in fp32, eight at a time. A
+// product of two fp16 is exact there; a sum is rounded to odd first, so that it rounds once.
 struct H {
   alignas(64) uint16_t bits[32];
 };
 
-inline float Widened(uint16_t half) { return tensor::F32FromF16(half); }
-// Rounded once: by way of a float whose last bit is set when anything was cut off.
-inline uint16_t Narrowed(double v) {
-  auto narrow = static_cast<float>(v);
-  if (static_cast<double>(narrow) != v) {
-    if (std::fabs(static_cast<double>(narrow)) > std::fabs(v)) narrow = std::nextafterf(narrow, 0.F);
-    uint32_t bits = 0;
-    std::memcpy(&bits, &narrow, 4);
-    bits |= 1;
-    std::memcpy(&narrow, &bits, 4);
-  }
-  return tensor::F16FromF32(narrow);
+PELTON_VEC __m256 Widened(const H& h, size_t i) {
+  return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(h.bits + i)));
 }
-inline H LoadHalfPairs(const std::byte* p) {
+PELTON_VEC void Narrow(__m256 v, H& h, size_t i) {
+  _mm_store_si128(reinterpret_cast<__m128i*>(h.bits + i), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+// a + c; where that is inexact, of the two floats beside it the one whose last bit is set.
+PELTON_VEC __m256 SumToOdd(__m256 a, __m256 c) {
+  const __m256 sum = _mm256_add_ps(a, c);
+  const __m256 part = _mm256_sub_ps(sum, a);
+  const __m256 error = _mm256_add_ps(_mm256_sub_ps(a, _mm256_sub_ps(sum, part)), _mm256_sub_ps(c, part));
+  const __m256i bits = _mm256_castps_si256(sum);
+  const __m256i one = _mm256_set1_epi32(1);
+  const __m256i away = _mm256_srai_epi32(_mm256_xor_si256(bits, _mm256_castps_si256(error)), 31);
+  const __m256i even = _mm256_cmpeq_epi32(_mm256_and_si256(bits, one), _mm256_setzero_si256());
+  const __m256i inexact =
+      _mm256_castps_si256(_mm256_cmp_ps(error, _mm256_setzero_ps(), _CMP_NEQ_OQ));
+  const __m256i step = _mm256_and_si256(_mm256_or_si256(away, one), _mm256_and_si256(even, inexact));
+  return _mm256_castsi256_ps(_mm256_add_epi32(bits, step));
+}
+PELTON_VEC H LoadHalfPairs(const std::byte* p) {
   H out;
   for (size_t i = 0; i < 32; ++i) {
-    std::memcpy(&out.bits[i], p + i / 2 * 2, 2);
+    __builtin_memcpy(&out.bits[i], p + i / 2 * 2, 2);
     if ((out.bits[i] & 0x7c00) == 0x7c00) out.bits[i] = 0;
   }
   return out;
 }
-inline H SetHalf(float v) {
+PELTON_VEC H SetHalf(float v) {
   H out;
-  for (uint16_t& bits : out.bits) bits = tensor::F16FromF32(v);
+  for (size_t i = 0; i < 32; i += 8) Narrow(_mm256_set1_ps(v), out, i);
   return out;
 }
-inline H MulHalf(const H& a, const H& b) {
+PELTON_VEC H MulHalf(const H& a, const H& b) {
   H out;
-  for (size_t i = 0; i < 32; ++i) {
-    out.bits[i] = Narrowed(static_cast<double>(Widened(a.bits[i])) * Widened(b.bits[i]));
-  }
+  for (size_t i = 0; i < 32; i += 8) Narrow(_mm256_mul_ps(Widened(a, i), Widened(b, i)), out, i);
   return out;
 }
-inline H FmaHalf(const H& a, const H& b, const H& c) {
+PELTON_VEC H FmaHalf(const H& a, const H& b, const H& c) {
   H out;
-  for (size_t i = 0; i < 32; ++i) {
-    out.bits[i] = Narrowed(static_cast<double>(Widened(a.bits[i])) * Widened(b.bits[i]) +
-                           static_cast<double>(Widened(c.bits[i])));
+  for (size_t i = 0; i < 32; i += 8) {
+    Narrow(SumToOdd(_mm256_mul_ps(Widened(a, i), Widened(b, i)), Widened(c, i)), out, i);
   }
   return out;
 }
 PELTON_VEC H WordsOf(I v) {
   H out;
-  std::memcpy(&out, &v, sizeof out);
+  StoreI(reinterpret_cast<std::byte*>(out.bits), v);
   return out;
 }
 PELTON_VEC H LookUpHalf(I table, I index) {
@@ -72,19 +73,21 @@ PELTON_VEC H LookUpHalf(I table, I index) {
   return out;
 }
 PELTON_VEC H WordsToHalf(I words) {
-  H out = WordsOf(words);
-  for (uint16_t& bits : out.bits) bits = tensor::F16FromF32(bits);
+  const H in = WordsOf(words);
+  H out;
+  for (size_t i = 0; i < 32; i += 8) {
+    const __m128i eight = _mm_load_si128(reinterpret_cast<const __m128i*>(in.bits + i));
+    Narrow(_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(eight)), out, i);
+  }
   return out;
 }
+PELTON_VEC __m256i Bf16Of(__m256i half) {
+  return _mm256_and_si256(_mm256_mulhrs_epi16(half, _mm256_set1_epi16(1 << 12)),
+                          _mm256_set1_epi16(static_cast<int16_t>(0x8fff)));
+}
 PELTON_VEC I Bf16OfHalf(const H& w) {
-  H out;
-  for (size_t i = 0; i < 32; ++i) {
-    const int shifted = (static_cast<int16_t>(w.bits[i]) * 4096 + 16384) >> 15;
-    out.bits[i] = static_cast<uint16_t>(shifted & 0x8fff);
-  }
-  I v;
-  std::memcpy(&v, &out, sizeof v);
-  return v;
+  const I words = LoadI(reinterpret_cast<const std::byte*>(w.bits));
+  return {Bf16Of(words.a), Bf16Of(words.b)};
 }
 PELTON_VEC I ShiftLeft8(I v) { return {_mm256_slli_epi32(v.a, 8), _mm256_slli_epi32(v.b, 8)}; }
 PELTON_VEC I AddI(I x, I y) {
