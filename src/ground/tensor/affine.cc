@@ -204,14 +204,14 @@ std::optional<AffineForm> AffineFormOf(DType type) {
     case DType::kBF16: return std::nullopt;
     case DType::kQ4_0: return AffineForm{32, 4, true, 8};
     case DType::kQ4_1: return AffineForm{32, 4, false, 0};
-    case DType::kQ5_0: return AffineForm{32, 8, true, 16};
-    case DType::kQ5_1: return AffineForm{32, 8, false, 0};
+    case DType::kQ5_0: return AffineForm{32, 6, true, 16};
+    case DType::kQ5_1: return AffineForm{32, 6, false, 0};
     case DType::kQ8_0: return AffineForm{32, 8, true, 128};
     case DType::kQ2_K: return AffineForm{16, 4, false, 0};
     case DType::kQ3_K: return AffineForm{16, 4, true, 4};
     case DType::kQ4_K: return AffineForm{32, 4, false, 0};
-    case DType::kQ5_K: return AffineForm{32, 8, false, 0};
-    case DType::kQ6_K: return AffineForm{16, 8, true, 32};
+    case DType::kQ5_K: return AffineForm{32, 6, false, 0};
+    case DType::kQ6_K: return AffineForm{16, 6, true, 32};
   }
   return std::nullopt;
 }

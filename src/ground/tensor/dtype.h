@@ -42,7 +42,7 @@ void DequantizeRow(DType type, const void* row, int64_t elems, float* out);
 // Exact in fp32 up to the rounding of scale*code+min itself.
 struct AffineForm {
   int group;  // 16 or 32
-  int bits;   // 4 or 8: how wide a code must be stored (Q2/Q3 codes are stored in 4, Q5/Q6 in 8)
+  int bits;   // 4, 6 or 8: how wide a code must be stored (Q2/Q3 codes are stored in 4, Q5 in 6)
   bool symmetric;   // min[g] == -zero_point * scale[g] with the fixed zero point below
   int zero_point;   // 0 when not symmetric
 };

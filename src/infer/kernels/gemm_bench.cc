@@ -1,6 +1,6 @@
 // One thread, one matrix product at a time: bytes a second beside the read bandwidth measured in the
-// same run, and products a second beside the multiplier's peak. Usage: gemm_bench [TABLE]
-//   DRAM: 32 matrices of 4 MiB in turn; L2: one matrix of 256 KiB.
+// same run, and products a second beside the multiplier's peak. Usage: gemm_bench [TABLE [TYPE]]
+//   DRAM: 256 matrices of 4 MiB in turn; L2: one matrix of 256 KiB.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -76,14 +76,15 @@ int main(int argc, char** argv) {
   using namespace pelton::kernels;
   const KernelTable* table = ChooseTable(UsableCpuFeatures(), argc > 1 ? argv[1] : "");
   if (table == nullptr) return 2;
-  std::printf("read, 1 thread: %.1f GB/s over 256 MiB, %.1f over 16 MiB, %.1f over 512 KiB\n",
-              ReadBandwidth(std::vector<uint64_t>(size_t{32} << 20)) * 1e-9,
+  std::printf("read, 1 thread: %.1f GB/s over 1 GiB, %.1f over 16 MiB, %.1f over 512 KiB\n",
+              ReadBandwidth(std::vector<uint64_t>(size_t{128} << 20)) * 1e-9,
               ReadBandwidth(std::vector<uint64_t>(size_t{2} << 20)) * 1e-9,
               ReadBandwidth(std::vector<uint64_t>(size_t{64} << 10)) * 1e-9);
   for (const tensor::DType type : {tensor::DType::kQ4_0, tensor::DType::kQ4_1,
                                    tensor::DType::kQ8_0, tensor::DType::kQ6_K,
                                    tensor::DType::kF16}) {
-    Row(*table, type, 4096, 1536, 1, 32);
+    if (argc > 2 && tensor::InfoOf(type).name != argv[2]) continue;
+    for (const int m : {1, 2}) Row(*table, type, 4096, 1536, m, 256);
     for (const int m : {1, 2, 4, 8, 64, 512}) Row(*table, type, 576, 768, m, 1);
     Row(*table, type, 576, 1536, 512, 1);
   }

@@ -39,7 +39,8 @@ inline constexpr int kKvLayoutVersion = 2;
 enum class Layout : uint8_t {
   kNone,
   kInt4,    // codes of 4 bits
-  kInt8,    // codes of 8 bits
+  kInt6,    // of 5 and 6 bits
+  kInt8,    // of 8 bits
   kF32, kF16, kBF16,
 };
 

@@ -17,6 +17,8 @@ inline constexpr int kBlockInputs = 64;  // inputs of one block of a panel
 //   kInt8: 16 quads in ascending order, 64 bytes each.
 //   kInt4: for each 32 inputs (quads 8h … 8h+7) four vectors of 64 bytes; vector j has quad 8h+j in
 //          the low nibbles and quad 8h+j+4 in the high nibbles.
+//   kInt6: for each 32 inputs the low four bits so, then two vectors of high bits; vector j has those of
+//          quad 8h+4j+i in bits 2i and 2i+1.
 struct IntBlock {
   int groups;         // 64 / group
   size_t mins;        // offset of mins; scales lie at 0
@@ -24,26 +26,39 @@ struct IntBlock {
   size_t bytes;       // of the whole block
 };
 
+// Bytes of the codes of 32 inputs.
+constexpr size_t CodeBytes32(Layout layout) {
+  return layout == Layout::kInt4 ? 256 : layout == Layout::kInt6 ? 384 : 512;
+}
+
 inline IntBlock IntBlockOf(const PackedMatrix& w) {
   const int groups = kBlockInputs / w.group;
   const size_t scale_bytes = static_cast<size_t>(groups) * kPanelCols * 2;
   const size_t codes = w.symmetric ? scale_bytes : 2 * scale_bytes;
-  const size_t code_bytes = w.layout == Layout::kInt4 ? 512 : 1024;
-  return {.groups = groups, .mins = scale_bytes, .codes = codes, .bytes = codes + code_bytes};
+  return {.groups = groups, .mins = scale_bytes, .codes = codes, .bytes = codes + 2 * CodeBytes32(w.layout)};
 }
 
 // Code of output `col`, input `i` (0…63) of a block's codes.
 inline int CodeAt(Layout layout, const std::byte* codes, int col, int i) {
   const int quad = i / 4;
   if (layout == Layout::kInt8) return static_cast<int>(codes[quad * 64 + col * 4 + i % 4]);
-  const int vector = quad / 8 * 4 + quad % 4;
-  const int both = static_cast<int>(codes[vector * 64 + col * 4 + i % 4]);
-  return quad % 8 < 4 ? both & 15 : both >> 4;
+  const std::byte* half = codes + static_cast<size_t>(quad / 8) * CodeBytes32(layout) + col * 4 + i % 4;
+  const int both = static_cast<int>(half[quad % 4 * 64]);
+  const int low = quad % 8 < 4 ? both & 15 : both >> 4;
+  if (layout == Layout::kInt4) return low;
+  const int high = static_cast<int>(half[256 + quad % 8 / 4 * 64]) >> quad % 4 * 2 & 3;
+  return high << 4 | low;
 }
 
 inline int Blocks(int k) { return static_cast<int>((static_cast<int64_t>(k) + 63) / kBlockInputs); }
 
-inline bool IsInteger(Layout layout) { return layout == Layout::kInt4 || layout == Layout::kInt8; }
+inline bool IsInteger(Layout layout) {
+  return layout == Layout::kInt4 || layout == Layout::kInt6 || layout == Layout::kInt8;
+}
+// Place of an integer layout in tables of functions.
+inline int IntegerIndex(Layout layout) {
+  return layout == Layout::kInt4 ? 0 : layout == Layout::kInt6 ? 1 : 2;
+}
 inline bool IsIntegerMatrix(const PackedMatrix& w) { return IsInteger(w.layout); }
 
 inline size_t FloatBytes(Layout layout) { return layout == Layout::kF32 ? 4 : 2; }

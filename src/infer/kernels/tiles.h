@@ -2,7 +2,7 @@
 //
 // x · 2^64 is rounded to bf16 (nearest even). A weight of an integer layout is computed in fp16,
 //   4 bits:  w = half((code - zero_point) · 2^-5 · scale [+ min · 2^-5])   one rounding
-//   8 bits:  w = half(code · s + a), s = half(scale · 2^-8), a = half(-zero_point · s) or half(min · 2^-8)
+//   6 and 8: w = half(code · s + a), s = half(scale · 2^-8), a = half(-zero_point · s) or half(min · 2^-8)
 // with scales and minima that are no finite numbers as zero, and its bits shifted to where bf16 has
 // them, rounded to nearest, ties away from zero: bf16 of w · 2^-112, for fp16 has a smaller bias. The
 // factor 2^64 keeps products far from denormals; SumFactor takes all of them back. bf16 weights are

@@ -81,6 +81,19 @@ struct alignas(64) CodeTile {
   uint8_t codes[kPanelCols][kBlockInputs];
 };
 
+// Bits 4 and 5 of an output's 32 codes.
+void StoreHighBits(const uint8_t* codes, size_t col, std::byte* high) {
+  for (size_t j = 0; j < 2; ++j) {
+    uint32_t joined = 0;
+    for (size_t i = 0; i < 4; ++i) {
+      uint32_t quad = 0;
+      std::memcpy(&quad, codes + (4 * j + i) * 4, 4);
+      joined |= (quad >> 4 & 0x03030303U) << 2 * i;
+    }
+    std::memcpy(high + j * 64 + col * 4, &joined, 4);
+  }
+}
+
 // Transposes in units of quads: [output][quad] → [quad][output]; 4-bit codes also join in pairs.
 void StoreCodes(Layout layout, const CodeTile& tile, std::byte* codes) {
   const auto* rows = reinterpret_cast<const std::byte*>(tile.codes);
@@ -91,12 +104,16 @@ void StoreCodes(Layout layout, const CodeTile& tile, std::byte* codes) {
     return;
   }
   for (size_t half = 0; half < 2; ++half) {
+    std::byte* to = codes + half * CodeBytes32(layout);
     uint8_t joined[kPanelCols][16];
-    for (int col = 0; col < kPanelCols; ++col) {
+    for (size_t col = 0; col < kPanelCols; ++col) {
       const uint8_t* row = tile.codes[col] + half * 32;
-      JoinNibbles(row, row + 16, joined[col]);
+      uint8_t low[32];
+      for (int i = 0; i < 32; ++i) low[i] = row[i] & 15;
+      JoinNibbles(low, low + 16, joined[col]);
+      if (layout == Layout::kInt6) StoreHighBits(row, col, to + 256);
     }
-    TransposeWords(reinterpret_cast<const std::byte*>(joined), 16, codes + half * 256);
+    TransposeWords(reinterpret_cast<const std::byte*>(joined), 16, to);
   }
 }
 
@@ -200,7 +217,7 @@ PackedMatrix PackPlan(DType dtype, int n, int k) {
   PackedMatrix plan{.n = n, .k = k};
   const auto form = tensor::AffineFormOf(dtype);
   if (form) {
-    plan.layout = form->bits <= 4 ? Layout::kInt4 : Layout::kInt8;
+    plan.layout = form->bits <= 4 ? Layout::kInt4 : form->bits <= 6 ? Layout::kInt6 : Layout::kInt8;
     plan.symmetric = form->symmetric;
     plan.zero_point = form->zero_point;
     plan.group = form->group;

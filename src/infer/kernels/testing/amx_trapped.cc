@@ -22,6 +22,8 @@ inline constexpr auto* OtherKvWrite = avx2::KvWrite;
 inline constexpr auto* OtherAttention = avx2::Attention;
 inline constexpr auto* OtherAttentionSegment = avx2::AttentionSegment;
 
+#include "kernels/x86/body_codes.inc"
+
 #include "kernels/x86/body_exp.inc"
 
 #include "kernels/x86/body_tiles.inc"

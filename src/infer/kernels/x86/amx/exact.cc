@@ -13,6 +13,7 @@ using namespace tile_ops;  // NOLINT: the tiles' vocabulary
 
 inline constexpr auto* RestOfRows = vnni::GemmInt;
 
+#include "kernels/x86/body_codes.inc"
 #include "kernels/x86/body_tiles_exact.inc"
 
 }  // namespace pelton::kernels::amx

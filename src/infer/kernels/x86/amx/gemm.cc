@@ -11,6 +11,7 @@ namespace pelton::kernels::amx {
 
 using namespace tile_ops;  // NOLINT: the tiles' vocabulary
 
+#include "kernels/x86/body_codes.inc"
 #include "kernels/x86/body_exp.inc"
 #include "kernels/x86/body_tiles.inc"
 

@@ -81,7 +81,7 @@ Agreement CompareWithDefinition(const KernelTable& table) {
   const KernelTable& truth = DefinitionOf(table);
   Agreement agreement = Agreement::kBits;
   uint32_t state = 20230110;
-  for (const tensor::DType type : {tensor::DType::kQ4_0, tensor::DType::kQ4_1, tensor::DType::kQ8_0}) {
+  for (const tensor::DType type : {tensor::DType::kQ4_0, tensor::DType::kQ4_1, tensor::DType::kQ5_0, tensor::DType::kQ8_0}) {
     const int k = 608;  // two chunks of 256 inputs and a part of one, which ends in half a block
     Case c = MakeCase(type, k, state);
     c.w.data = c.weights.data();

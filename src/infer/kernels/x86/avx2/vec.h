@@ -185,6 +185,11 @@ PELTON_VEC I BroadcastI(const void* p) {
   return SetI(v);
 }
 PELTON_VEC I AndI(I x, I y) { return {_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)}; }
+PELTON_VEC I OrI(I x, I y) { return {_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)}; }
+template <int kBits>
+PELTON_VEC I ShiftLeft16(I x) {
+  return {_mm256_slli_epi16(x.a, kBits), _mm256_slli_epi16(x.b, kBits)};
+}
 template <int kBits>
 PELTON_VEC I ShiftRight16(I x) {
   return {_mm256_srli_epi16(x.a, kBits), _mm256_srli_epi16(x.b, kBits)};

@@ -9,6 +9,7 @@
 
 namespace pelton::kernels::avx512 {
 
+#include "kernels/x86/body_codes.inc"
 #include "kernels/x86/body_madd.inc"
 
 }  // namespace pelton::kernels::avx512

@@ -131,8 +131,11 @@ PELTON_VEC I BroadcastI(const void* p) {  // 4 bytes at p in every lane
   return _mm512_set1_epi32(v);
 }
 PELTON_VEC I AndI(I a, I b) { return _mm512_and_si512(a, b); }
+PELTON_VEC I OrI(I a, I b) { return _mm512_or_si512(a, b); }
 template <int kBits>
 PELTON_VEC I ShiftRight16(I a) { return _mm512_srli_epi16(a, kBits); }
+template <int kBits>
+PELTON_VEC I ShiftLeft16(I a) { return _mm512_slli_epi16(a, kBits); }
 // Σ of the two products of int16 pairs, added to the sum.
 // The empty statement keeps the sum in its register, see avx2/vec.h.
 PELTON_VEC I MulAddPairs(I sum, I a, I b) {

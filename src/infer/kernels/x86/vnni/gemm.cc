@@ -32,6 +32,10 @@ namespace {
 constexpr int kTileRows = 8;
 // Rows whose activations stay in L2 (1 MiB and more on all that have VNNI) while panels pass.
 constexpr size_t kRowBlockBytes = 384 * 1024;
+#ifndef AHEAD
+#define AHEAD 4096
+#endif
+constexpr size_t kAheadBytes = AHEAD;
 
 PELTON_VEC __m512i Broadcast4(const int8_t* p) {
   int32_t v;
@@ -51,6 +55,17 @@ PELTON_VEC void LoadCodes(const std::byte* p, __m512i code[8]) {
     const __m512i raw = _mm512_load_si512(p + q * 64);
     code[q] = _mm512_and_si512(raw, nibble);
     code[q + 4] = _mm512_and_si512(_mm512_srli_epi16(raw, 4), nibble);
+  }
+  if constexpr (kLayout == Layout::kInt6) {
+    const __m512i bits = _mm512_set1_epi8(0x30);
+    for (int j = 0; j < 2; ++j) {
+      const __m512i raw = _mm512_load_si512(p + 256 + j * 64);
+      const __m512i high[4] = {_mm512_slli_epi16(raw, 4), _mm512_slli_epi16(raw, 2), raw,
+                               _mm512_srli_epi16(raw, 2)};
+      for (int i = 0; i < 4; ++i) {  // code | (high & bits)
+        code[4 * j + i] = _mm512_ternarylogic_epi32(code[4 * j + i], high[i], bits, 0xf8);
+      }
+    }
   }
 }
 
@@ -101,13 +116,18 @@ PELTON_TARGET void Tile(const PackedMatrix& w, const std::byte* x, size_t row_by
                         int64_t ldy, int panel) {
   constexpr size_t kScales = static_cast<size_t>(kBlockInputs / kGroup) * kPanelCols * 2;
   constexpr size_t kCodes = kSymmetric ? kScales : 2 * kScales;
-  constexpr size_t kHalfCodes = kLayout == Layout::kInt4 ? 256 : 512;
+  constexpr size_t kHalfCodes = CodeBytes32(kLayout);
   constexpr size_t kBlockBytes = kCodes + 2 * kHalfCodes;
   const int blocks = Blocks(w.k);
   const std::byte* block = w.data + static_cast<size_t>(panel) * PanelBytes(w);
   __m512 acc[kRows];
   for (int r = 0; r < kRows; ++r) acc[r] = _mm512_setzero_ps();
   for (int b = 0; b < blocks; ++b, block += kBlockBytes) {
+    if constexpr (kRows <= 2) {
+      for (size_t line = 0; line < kBlockBytes; line += 64) {
+        _mm_prefetch(block + kAheadBytes + line, _MM_HINT_T0);
+      }
+    }
     for (int h = 0; h < 2; ++h) {  // 32 inputs each
       __m512i code[8];
       LoadCodes<kLayout>(block + kCodes + static_cast<size_t>(h) * kHalfCodes, code);
@@ -195,12 +215,14 @@ PELTON_TARGET void Panels(const PackedMatrix& w, const std::byte* x, int m, floa
 PELTON_TARGET void GemmInt(const PackedMatrix& w, const std::byte* x, int m, float* y, int64_t ldy,
                            int panel_begin, int panel_end) {
   using Entry = void (*)(const PackedMatrix&, const std::byte*, int, float*, int64_t, int, int);
-  static constexpr Entry kEntries[2][2][2] = {
+  static constexpr Entry kEntries[3][2][2] = {
       {{Panels<Layout::kInt4, false, 16>, Panels<Layout::kInt4, false, 32>},
        {Panels<Layout::kInt4, true, 16>, Panels<Layout::kInt4, true, 32>}},
+      {{Panels<Layout::kInt6, false, 16>, Panels<Layout::kInt6, false, 32>},
+       {Panels<Layout::kInt6, true, 16>, Panels<Layout::kInt6, true, 32>}},
       {{Panels<Layout::kInt8, false, 16>, Panels<Layout::kInt8, false, 32>},
        {Panels<Layout::kInt8, true, 16>, Panels<Layout::kInt8, true, 32>}}};
-  kEntries[w.layout == Layout::kInt8][w.symmetric][w.group == 32](w, x, m, y, ldy, panel_begin,
+  kEntries[IntegerIndex(w.layout)][w.symmetric][w.group == 32](w, x, m, y, ldy, panel_begin,
                                                                    panel_end);
 }
 
