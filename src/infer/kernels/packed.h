@@ -70,6 +70,16 @@ inline size_t PanelBytes(const PackedMatrix& w) {
   return blocks * kBlockInputs * kPanelCols * FloatBytes(w.layout);
 }
 
+// How far ahead of what few rows read of a matrix its bytes are asked for: into the first-level cache, and
+// into the second. The hardware's own prefetching ends with a page and starts late behind it. Measured on
+// Granite Rapids, one row: from memory 29.6 GB/s by 2 threads (all there is) where it was 23; with 8 KiB
+// instead of 4 it is 28. What lies in L3, in matrices that end soon, wants 8 KiB: another 15 %.
+inline constexpr size_t kNearBytes = 1024;
+inline size_t FarBytes(const PackedMatrix& w) {
+  const size_t bytes = static_cast<size_t>(w.panels()) * PanelBytes(w);
+  return bytes < (size_t{2} << 20) ? 8192 : 4096;
+}
+
 // A KV block of one layer: per kv head keys fp16 [head_dim][16 positions], then values fp16
 // [16 positions][head_dim]. Keys are transposed so that 16 scores grow at once without horizontal
 // sums.

@@ -6,7 +6,6 @@
 
 namespace pelton::kernels::avx2 {
 
-PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
 
 PELTON_VEC void PrefetchToWrite(float* p) { __builtin_prefetch(p, 1, 3); }
 

@@ -12,8 +12,6 @@ namespace pelton::kernels::amx {
 
 using namespace avx512;  // NOLINT: the vector vocabulary
 
-PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
-
 // Two lines.
 PELTON_VEC void PrefetchToWrite(float* p) {
   __builtin_prefetch(p, 1, 3);

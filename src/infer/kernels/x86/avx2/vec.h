@@ -37,6 +37,8 @@ PELTON_VEC I First(int count) {
           _mm256_cmpgt_epi32(n, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15))};
 }
 
+PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
+PELTON_VEC void PrefetchFar(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T1); }
 PELTON_VEC F Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 PELTON_VEC F Set(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
 PELTON_VEC F Load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }

@@ -32,6 +32,8 @@ inline constexpr int kFloatPanels = 4;
 
 PELTON_VEC __mmask16 First(int count) { return static_cast<__mmask16>((1U << count) - 1U); }
 
+PELTON_VEC void Prefetch(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T0); }
+PELTON_VEC void PrefetchFar(const std::byte* p) { _mm_prefetch(p, _MM_HINT_T1); }
 PELTON_VEC F Zero() { return _mm512_setzero_ps(); }
 PELTON_VEC F Set(float v) { return _mm512_set1_ps(v); }
 PELTON_VEC F Load(const float* p) { return _mm512_loadu_ps(p); }

@@ -9,8 +9,7 @@
 //
 // Roofline (Zen 4, one vpdpbusd of 64 multiplies a cycle and core): 16 cycles for 32 inputs × 16
 // outputs × 1 row, 32 products of 16 × 8 bits a cycle. One row of 4-bit codes with minima needs 320
-// bytes for that, so decoding could stream 20 bytes a cycle and is bound by memory (asking ahead in
-// software only cost: the hardware follows the one stream); from 2 rows on
+// bytes for that, so decoding could stream 20 bytes a cycle and is bound by memory; from 2 rows on
 // the multipliers bind, and unpacking (12 operations a group) is shared by the rows of a tile.
 #include <immintrin.h>
 
@@ -32,10 +31,6 @@ namespace {
 constexpr int kTileRows = 8;
 // Rows whose activations stay in L2 (1 MiB and more on all that have VNNI) while panels pass.
 constexpr size_t kRowBlockBytes = 384 * 1024;
-#ifndef AHEAD
-#define AHEAD 4096
-#endif
-constexpr size_t kAheadBytes = AHEAD;
 
 PELTON_VEC __m512i Broadcast4(const int8_t* p) {
   int32_t v;
@@ -114,6 +109,7 @@ PELTON_VEC void IntegerSums(const __m512i code[8], const PlaneGroup* const row[k
 template <int kRows, Layout kLayout, bool kSymmetric, int kGroup>
 PELTON_TARGET void Tile(const PackedMatrix& w, const std::byte* x, size_t row_bytes, float* y,
                         int64_t ldy, int panel) {
+  const size_t far = FarBytes(w);
   constexpr size_t kScales = static_cast<size_t>(kBlockInputs / kGroup) * kPanelCols * 2;
   constexpr size_t kCodes = kSymmetric ? kScales : 2 * kScales;
   constexpr size_t kHalfCodes = CodeBytes32(kLayout);
@@ -123,10 +119,9 @@ PELTON_TARGET void Tile(const PackedMatrix& w, const std::byte* x, size_t row_by
   __m512 acc[kRows];
   for (int r = 0; r < kRows; ++r) acc[r] = _mm512_setzero_ps();
   for (int b = 0; b < blocks; ++b, block += kBlockBytes) {
-    if constexpr (kRows <= 2) {
-      for (size_t line = 0; line < kBlockBytes; line += 64) {
-        _mm_prefetch(block + kAheadBytes + line, _MM_HINT_T0);
-      }
+    for (size_t line = 0; kRows <= 2 && line < kBlockBytes; line += 64) {
+      _mm_prefetch(block + kNearBytes + line, _MM_HINT_T0);
+      _mm_prefetch(block + far + line, _MM_HINT_T1);
     }
     for (int h = 0; h < 2; ++h) {  // 32 inputs each
       __m512i code[8];
