@@ -84,8 +84,8 @@ int main(int argc, char** argv) {
                                    tensor::DType::kQ8_0, tensor::DType::kQ6_K,
                                    tensor::DType::kF16}) {
     if (argc > 2 && tensor::InfoOf(type).name != argv[2]) continue;
-    for (const int m : {1, 2}) Row(*table, type, 4096, 1536, m, 256);
-    for (const int m : {1, 2, 4, 8, 64, 512}) Row(*table, type, 576, 768, m, 1);
+    for (const int m : {1, 2, 32}) Row(*table, type, 4096, 1536, m, 256);
+    for (const int m : {1, 2, 4, 8, 32, 64, 512}) Row(*table, type, 576, 768, m, 1);
     Row(*table, type, 576, 1536, 512, 1);
   }
   return 0;

@@ -6,7 +6,6 @@
 
 namespace pelton::kernels::avx2 {
 
-
 PELTON_VEC void PrefetchToWrite(float* p) { __builtin_prefetch(p, 1, 3); }
 
 // 32 fp16 in memory: what AVX512-FP16 does in one instruction is done in fp32, eight at a time. A
