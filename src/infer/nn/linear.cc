@@ -17,6 +17,9 @@ constexpr int kQuantizeGrain = 8;
 // Panels a thread should find in one product, several times over, so that a thread that loses its
 // core leaves little behind.
 constexpr int kPiecesPerThread = 6;
+// Rows a thread has at least when products are cut by rows, and what these are a multiple of.
+constexpr int kRowsToCut = 64;
+constexpr int kRowGrain = 32;
 
 uint64_t RowBytesOf(tensor::DType dtype, int inputs) {
   const tensor::DTypeInfo& info = tensor::InfoOf(dtype);
@@ -155,21 +158,74 @@ void Activations::Load(Team& team, const float* x, int64_t ldx, int rows, int in
   inputs_ = inputs;
   chosen_ = rows <= few_rows_max_ ? table_->few_rows : table_;
   const kernels::KernelTable& table = *chosen_;
-  const size_t row_bytes = table.quantized_row_bytes(inputs);
+  row_bytes_ = table.quantized_row_bytes(inputs);
   team.ParallelFor(rows, kQuantizeGrain, [&](int64_t begin, int64_t end, int) {
     table.quantize_rows(x + begin * ldx, ldx, static_cast<int>(end - begin), inputs,
-                        buffer_.data() + static_cast<size_t>(begin) * row_bytes);
+                        quantized(static_cast<int>(begin)));
   });
 }
 
-std::byte* Activations::Make(int rows, int inputs) {
+void Activations::Make(int rows, int inputs) {
   CHECK(rows >= 0 && rows <= rows_max_ && inputs <= inputs_max_, "activations overrun");
   chosen_ = table_;
   x_ = nullptr;
   rows_ = rows;
   inputs_ = inputs;
-  return buffer_.data();
+  row_bytes_ = chosen_->quantized_row_bytes(inputs);
 }
+
+namespace {
+
+// How rows × panels of a product are cut. Few rows: by panels. Many: also by rows, one block a thread, as
+// the operations between products cut them, so that a thread finds its rows in its own cache; pieces are
+// numbered row block by row block, and who is done early helps with panels of the other's.
+struct Cut {
+  int64_t row_block;
+  int64_t panels, panel_chunk, chunks;
+  int rows;
+
+  int64_t pieces() const { return (rows + row_block - 1) / row_block * chunks; }
+  int RowBegin(int64_t piece) const { return static_cast<int>(piece / chunks * row_block); }
+  int Rows(int64_t piece) const {
+    return static_cast<int>(std::min<int64_t>(row_block, rows - RowBegin(piece)));
+  }
+  int64_t PanelBegin(int64_t piece) const { return piece % chunks * panel_chunk; }
+  int64_t PanelEnd(int64_t piece) const { return std::min(panels, PanelBegin(piece) + panel_chunk); }
+};
+
+Cut CutOf(const Team& team, int rows, int64_t panels) {
+  const auto threads = static_cast<int64_t>(team.active());
+  const bool by_rows = rows >= kRowsToCut * threads;
+  Cut cut = {.row_block = rows, .panels = panels, .panel_chunk = 0, .chunks = 0, .rows = rows};
+  if (by_rows) cut.row_block = ((rows + threads - 1) / threads + kRowGrain - 1) / kRowGrain * kRowGrain;
+  const int64_t pieces = kPiecesPerThread * (by_rows ? 1 : threads);
+  // Even, for kernels that take panels in pairs, and because two panels share a line of what they write.
+  cut.panel_chunk = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);
+  cut.chunks = (panels + cut.panel_chunk - 1) / cut.panel_chunk;
+  return cut;
+}
+
+void MultiplyPiece(const Activations& x, std::span<const Product> products, const Cut& cut, int64_t piece) {
+  const kernels::KernelTable& table = x.table();
+  const int row = cut.RowBegin(piece), rows = cut.Rows(piece);
+  const int64_t begin = cut.PanelBegin(piece), end = cut.PanelEnd(piece);
+  int64_t base = 0;  // panels of all products are numbered through; a piece may span two of them
+  for (const Product& product : products) {
+    const kernels::PackedMatrix& w = product.weight->matrix();
+    const auto first = static_cast<int>(std::max<int64_t>(begin - base, 0));
+    const auto last = static_cast<int>(std::min<int64_t>(end - base, w.panels()));
+    base += w.panels();
+    if (first >= last) continue;
+    float* y = product.y + row * product.ldy;
+    if (table.takes_quantized(w)) {
+      table.gemm_int(w, x.quantized(row), rows, y, product.ldy, first, last);
+    } else {
+      table.gemm_float(w, x.floats() + row * x.stride(), x.stride(), rows, y, product.ldy, first, last);
+    }
+  }
+}
+
+}  // namespace
 
 void Multiply(Team& team, const Activations& x, std::span<const Product> products) {
   if (x.rows() == 0) return;
@@ -179,27 +235,9 @@ void Multiply(Team& team, const Activations& x, std::span<const Product> product
           "a product of other inputs");
     panels += product.weight->matrix().panels();
   }
-  const kernels::KernelTable& table = x.table();
-  // Even, for kernels that take panels in pairs.
-  const int64_t pieces = static_cast<int64_t>(team.size()) * kPiecesPerThread;
-  const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);
-  // Panels of all products are numbered through; a piece may span two of them.
-  team.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
-    int64_t base = 0;
-    for (const Product& product : products) {
-      const kernels::PackedMatrix& w = product.weight->matrix();
-      const int64_t first = std::max<int64_t>(begin - base, 0);
-      const int64_t last = std::min<int64_t>(end - base, w.panels());
-      base += w.panels();
-      if (first >= last) continue;
-      if (table.takes_quantized(w)) {
-        table.gemm_int(w, x.quantized(), x.rows(), product.y, product.ldy,
-                       static_cast<int>(first), static_cast<int>(last));
-      } else {
-        table.gemm_float(w, x.floats(), x.stride(), x.rows(), product.y, product.ldy,
-                         static_cast<int>(first), static_cast<int>(last));
-      }
-    }
+  const Cut cut = CutOf(team, x.rows(), panels);
+  team.ParallelFor(cut.pieces(), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) MultiplyPiece(x, products, cut, i);
   });
 }
 
@@ -211,14 +249,15 @@ bool CanGate(const Activations& x, const Linear& gate, const Linear& up, const L
 
 void MultiplyGated(Team& team, const Activations& x, const Linear& gate, const Linear& up, bool gelu,
                    Activations& out) {
-  std::byte* rows = out.Make(x.rows(), gate.outputs());
-  const int64_t panels = gate.matrix().panels();
-  const int64_t pieces = static_cast<int64_t>(team.size()) * kPiecesPerThread;
-  // Two panels share each line of `out`.
-  const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);
-  team.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
-    x.table().gemm_gated(gate.matrix(), up.matrix(), x.quantized(), x.rows(), gelu, rows,
-                         static_cast<int>(begin), static_cast<int>(end));
+  out.Make(x.rows(), gate.outputs());
+  if (x.rows() == 0) return;
+  const Cut cut = CutOf(team, x.rows(), gate.matrix().panels());
+  team.ParallelFor(cut.pieces(), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int row = cut.RowBegin(i);
+      x.table().gemm_gated(gate.matrix(), up.matrix(), x.quantized(row), cut.Rows(i), gelu, out.quantized(row),
+                           static_cast<int>(cut.PanelBegin(i)), static_cast<int>(cut.PanelEnd(i)));
+    }
   });
 }
 

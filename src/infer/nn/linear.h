@@ -81,13 +81,14 @@ class Activations {
   void Load(Team& team, const float* x, int64_t ldx, int rows, int inputs);
 
   // Room for `rows` quantised rows that somebody else writes; there are no floats of them.
-  std::byte* Make(int rows, int inputs);
+  void Make(int rows, int inputs);
 
   int rows() const { return rows_; }
   int inputs() const { return inputs_; }
   const float* floats() const { return x_; }
   int64_t stride() const { return ldx_; }
-  const std::byte* quantized() const { return buffer_.data(); }
+  const std::byte* quantized(int row) const { return buffer_.data() + static_cast<size_t>(row) * row_bytes_; }
+  std::byte* quantized(int row) { return buffer_.data() + static_cast<size_t>(row) * row_bytes_; }
   // The one that reads the present rows.
   const kernels::KernelTable& table() const { return *chosen_; }
 
@@ -99,6 +100,7 @@ class Activations {
   const float* x_ = nullptr;
   int64_t ldx_ = 0;
   int rows_ = 0, inputs_ = 0;
+  size_t row_bytes_ = 0;  // of a quantised row of inputs_
   HugeBuffer buffer_;
 };
 
