@@ -60,7 +60,7 @@ JOBS = (
         _pair("llama-1b-q4_0", {"llama.cpp": 6.0, "vllm": 1.4}, {"llama.cpp": 1.25, "openvino": 1.25}, 32),
         ("llama.cpp", *OPENVINO, *VLLM), quick=True),
     Job("llama-1b-q4_0", "server",
-        _streams("llama-1b-q4_0", {"llama.cpp": 3.0, "openvino": 1.4}, {"llama.cpp": 4.0, "vllm": 1.6}, 16),
+        _streams("llama-1b-q4_0", {"llama.cpp": 3.0, "openvino": 1.4}, {"llama.cpp": 4.0, "vllm": 1.6}, 48),
         ("llama.cpp", *OPENVINO, *VLLM)),
     Job("smollm2", "depth",
         (Row("smollm2/depth-1", "one stream, 8,192 tokens of context", "decode", 1, 0, 32, DEPTH,
