@@ -14,6 +14,7 @@ from machine import clean_environment, output_of
 
 START_S = 300
 STOP_S = 20
+REPEATS = 3  # of what one process measures in a round; its median counts, for every engine
 
 
 class NotRun(Exception):

@@ -1,7 +1,8 @@
 """llama.cpp: llama-bench and llama-batched-bench in process, llama-server over HTTP."""
 import json
+from statistics import median
 
-from engine import ServerSession, Session, StartSession, free_port
+from engine import REPEATS, ServerSession, Session, StartSession, free_port
 from machine import output_of
 from pelton_engine import FORCED, need_isa
 
@@ -14,7 +15,7 @@ class BenchSession(Session):
         prefill = next((r for r in job.rows if r.kind == "prefill"), None)
         decode = next((r for r in job.rows if r.kind == "decode"), None)
         self.commands = [[folder / "llama-bench", "-m", model, "-t", context.threads, "-fa", "1",
-                          "-r", 1, "--no-warmup", "-o", "json",
+                          "-r", REPEATS, "--no-warmup", "-o", "json",
                           "-p", f"{WARM_UP},{prefill.prompt}" if prefill else WARM_UP,
                           "-n", decode.output if decode else 0]]
 
@@ -24,9 +25,9 @@ class BenchSession(Session):
         for row in self.job.rows:
             for one in got:
                 if row.kind == "prefill" and one["n_prompt"] == row.prompt:
-                    out[row.id] = one["avg_ts"]
+                    out[row.id] = median(one["samples_ts"])
                 if row.kind == "decode" and one["n_gen"] == row.output and one["n_prompt"] == 0:
-                    out[row.id] = one["avg_ts"]
+                    out[row.id] = median(one["samples_ts"])
         return out
 
 

@@ -5,8 +5,9 @@ import json
 import subprocess
 import tempfile
 from pathlib import Path
+from statistics import median
 
-from engine import NotRun, Session
+from engine import REPEATS, NotRun, Session
 from machine import clean_environment
 
 DRIVER = Path(__file__).with_name("openvino_driver.py")
@@ -19,6 +20,7 @@ SETTINGS = {
 class DriverSession(Session):
     def __init__(self, context, model, job, settings):
         self.context, self.job = context, job
+        self.repeats = REPEATS if job.way == "process" else 1
         argv = [context.peers_python, DRIVER, model, context.threads, *settings]
         self.commands = [argv]
         self.log = tempfile.TemporaryFile(mode="w+")
@@ -57,7 +59,8 @@ class DriverSession(Session):
         return {"streams": row.streams, "prompt": max(4, row.prompt), "output": row.output}
 
     def measure(self) -> dict:
-        return {row.id: self.ask(self.question(row))[row.kind] for row in self.job.rows}
+        return {row.id: median(self.ask(self.question(row))[row.kind] for _ in range(self.repeats))
+                for row in self.job.rows}
 
     def close(self) -> None:
         self.process.stdin.close()

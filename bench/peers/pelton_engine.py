@@ -5,7 +5,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from engine import NotRun, ServerSession, Session, StartSession, free_port
+from engine import REPEATS, NotRun, ServerSession, Session, StartSession, free_port
 from machine import clean_environment, cpu_flags, output_of
 
 FORCED = ("avx2", "avx512")  # ways that hold both sides to less than the CPU has
@@ -24,7 +24,7 @@ def speculation(context, mode: str) -> list:
 def bench_command(context, model, job) -> list:
     prefill = next((r for r in job.rows if r.kind == "prefill"), None)
     decode = [r for r in job.rows if r.kind == "decode"]
-    words = [context.pelton, "bench", "--model", model, "--threads", context.threads, "--repeats", 1,
+    words = [context.pelton, "bench", "--model", model, "--threads", context.threads, "--repeats", 1 if job.way == "depth" else REPEATS,
              "--prompt", prefill.prompt if prefill else 0, "--generate", decode[0].output if decode else 0,
              "--json"]
     if job.way == "depth":
