@@ -158,7 +158,8 @@ def test_answers_of_the_programs_become_figures(monkeypatch):
     monkeypatch.setattr(pelton_engine, "output_of", lambda argv, env=None: json.dumps(ours))
     assert pelton_engine.BenchSession(Told(), "m", job).measure() == {
         "smollm2/prefill": 700.0, "smollm2/decode-1": 90.0}
-    theirs = [{"n_prompt": 16, "n_gen": 0, "samples_ts": [1.0]}, {"n_prompt": 512, "n_gen": 0, "samples_ts": [300.0, 100.0, 900.0]},
+    theirs = [{"n_prompt": 16, "n_gen": 0, "samples_ts": [1.0]},
+              {"n_prompt": 512, "n_gen": 0, "samples_ts": [300.0, 100.0, 900.0]},
               {"n_prompt": 0, "n_gen": 64, "samples_ts": [80.0]}]
     monkeypatch.setattr(llama_engine, "output_of", lambda argv, env=None: json.dumps(theirs))
     assert llama_engine.BenchSession(Told(), "m", job, pathlib.Path("l")).measure() == {
