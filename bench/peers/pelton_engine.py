@@ -25,8 +25,9 @@ def bench_command(context, model, job) -> list:
     prefill = next((r for r in job.rows if r.kind == "prefill"), None)
     decode = [r for r in job.rows if r.kind == "decode"]
     words = [context.pelton, "bench", "--model", model, "--threads", context.threads,
-             "--repeats", 1 if job.way == "depth" else REPEATS, "--prompt", prefill.prompt if prefill else 0, "--generate", decode[0].output if decode else 0,
-             "--json"]
+             "--repeats", 1 if job.way == "depth" else REPEATS,
+             "--prompt", prefill.prompt if prefill else 0,
+             "--generate", decode[0].output if decode else 0, "--json"]
     if job.way == "depth":
         words += ["--depth", decode[0].depth]
     return words + (["--streams", ",".join(str(r.streams) for r in decode)] if decode else [])
