@@ -94,7 +94,7 @@ struct EngineOptions {
   int max_running = 64;          // sequences in a step
   int max_waiting = 256;         // requests queued; one more is RESOURCE_EXHAUSTED
   int step_tokens = 512;         // token budget of one step (decode rows first, then prefill)
-  int prefill_chunk = 256;       // most prompt tokens of one sequence in a step
+  int prefill_chunk = 512;       // most prompt tokens of one sequence in a step
   double tbt_target_ms = 0;      // wanted time between tokens while prompts are computed; 0: twice a
                                  // step that only decodes, at least 40
   bool prefix_cache = true;      // equal beginnings of one tenant's texts are computed once
