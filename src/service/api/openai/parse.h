@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/generate.h"
 #include "api/openai/fields.h"
 #include "base/status.h"
 #include "codec/json.h"
@@ -14,20 +15,8 @@
 
 namespace pelton::api::openai {
 
-// What the answer's form needs and generation does not.
-struct AnswerForm {
-  bool stream = false;
-  bool include_usage = false;
-  bool logprobs = false;
-  bool timings = false;
-  std::vector<std::string> ignored;  // names for x-pelton-ignored
-};
-
-struct ParsedRequest {
-  serving::GenerateRequest request;
-  AnswerForm form;
-  double timeout_s = 0;  // 0: none
-};
+using api::AnswerForm;
+using api::ParsedRequest;
 
 struct ParsedTokenize {
   std::string model;

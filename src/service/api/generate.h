@@ -1,0 +1,49 @@
+// From a request's body to a generation under way, for every API that generates text: who asks, by when,
+// waiting for a model that is loading, a client that goes away. What differs between APIs is a Dialect.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/app.h"
+#include "serving/generation.h"
+#include "serving/request.h"
+
+namespace pelton::api {
+
+// What the answer's form needs and generation does not.
+struct AnswerForm {
+  bool stream = false;
+  bool include_usage = false;
+  bool logprobs = false;
+  bool timings = false;
+  std::vector<std::string> ignored;  // names for x-pelton-ignored
+};
+
+struct ParsedRequest {
+  serving::GenerateRequest request;
+  AnswerForm form;
+  double timeout_s = 0;  // 0: none
+};
+
+// How an API reads requests and writes answers. Functions of any thread; `answer` gives what takes the
+// deltas, on a stream that a sign of life has begun already or not.
+struct Dialect {
+  Result<ParsedRequest> (*parse)(std::string_view body, bool strict);
+  std::shared_ptr<serving::Output> (*answer)(const Call& call, const ParsedRequest& parsed,
+                                             const std::string& model, bool stream_begun);
+  net::Response (*error)(const Call& call, const Status& status);
+  // A sign of life while the model is loading; `first`: it begins the stream.
+  void (*progress)(const Call& call, const ParsedRequest& parsed, bool first, const std::string& text);
+  void (*end_stream)(const Call& call, const Status& error);  // of a stream that has begun
+};
+
+// Returns at once; the work is done on the prep pool.
+void Generate(const Call& call, const Dialect& dialect);
+
+// What is answered when the prep pool takes no more.
+Status PrepFull();
+
+}  // namespace pelton::api
