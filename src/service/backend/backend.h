@@ -118,6 +118,7 @@ struct Delta {
   std::string text;
   std::vector<TokenOut> tokens;  // only with logprobs: those whose text is out
   std::optional<FinishReason> finish;  // on the last delta, exactly once
+  std::string stop_match;              // the stop string that ended it, if one did
   Usage usage;
   Status error;  // with kError
 };

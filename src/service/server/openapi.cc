@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "api/anthropic/fields.h"
 #include "api/openai/fields.h"
 #include "api/status_map.h"
 #include "codec/json_write.h"
@@ -10,9 +11,9 @@
 namespace pelton::server {
 namespace {
 
-using api::openai::Effect;
-using api::openai::FieldKind;
-using api::openai::FieldRow;
+using api::Effect;
+using api::FieldKind;
+using api::FieldRow;
 using codec::JsonWriter;
 
 std::string_view TypeOf(FieldKind kind) {
@@ -28,16 +29,40 @@ std::string_view TypeOf(FieldKind kind) {
   return "";
 }
 
-uint8_t EndpointOf(BodyKind kind) {
+struct Table {
+  std::span<const FieldRow> rows;
+  uint8_t endpoint = 0;
+};
+
+Table TableOf(BodyKind kind) {
+  const auto openai = api::openai::FieldTable();
+  const auto anthropic = api::anthropic::FieldTable();
   switch (kind) {
     case BodyKind::kNone:
-    case BodyKind::kModelAction: return 0;
-    case BodyKind::kChat: return api::openai::kChat;
-    case BodyKind::kCompletions: return api::openai::kCompletions;
-    case BodyKind::kTokenize: return api::openai::kTokenize;
-    case BodyKind::kDetokenize: return api::openai::kDetokenize;
+    case BodyKind::kModelAction: return {};
+    case BodyKind::kChat: return {openai, api::openai::kChat};
+    case BodyKind::kCompletions: return {openai, api::openai::kCompletions};
+    case BodyKind::kTokenize: return {openai, api::openai::kTokenize};
+    case BodyKind::kDetokenize: return {openai, api::openai::kDetokenize};
+    case BodyKind::kMessages: return {anthropic, api::anthropic::kMessages};
+    case BodyKind::kCountTokens: return {anthropic, api::anthropic::kCountTokens};
   }
-  return 0;
+  return {};
+}
+
+std::span<const std::string_view> RequiredOf(BodyKind kind) {
+  static constexpr std::string_view kMessages[] = {"messages"};
+  static constexpr std::string_view kPrompt[] = {"prompt"};
+  static constexpr std::string_view kTokens[] = {"tokens"};
+  static constexpr std::string_view kAnthropic[] = {"model", "messages", "max_tokens"};
+  switch (kind) {
+    case BodyKind::kChat: return kMessages;
+    case BodyKind::kCompletions: return kPrompt;
+    case BodyKind::kDetokenize: return kTokens;
+    case BodyKind::kMessages: return kAnthropic;
+    case BodyKind::kCountTokens: return std::span(kAnthropic).first(2);
+    default: return {};
+  }
 }
 
 void WriteProperty(const FieldRow& row, JsonWriter* w) {
@@ -64,15 +89,18 @@ void WriteBody(BodyKind kind, JsonWriter* w) {
   w->Key("requestBody").Object().Key("required").Value(kind != BodyKind::kModelAction).Key("content").Object();
   w->Key("application/json").Object().Key("schema").Object().Key("type").Value("object");
   w->Key("properties").Object();
-  for (const FieldRow& row : api::openai::FieldTable()) {
-    const bool shown = (row.endpoints & EndpointOf(kind)) != 0 && row.effect == Effect::kHonoured;
+  const Table table = TableOf(kind);
+  for (const FieldRow& row : table.rows) {
+    const bool shown = (row.endpoints & table.endpoint) != 0 && row.effect == Effect::kHonoured;
     if (shown) WriteProperty(row, w);
   }
   if (kind == BodyKind::kModelAction) WriteActionProperties(w);
   w->End();
-  if (kind == BodyKind::kChat) w->Key("required").Array().Value("messages").End();
-  if (kind == BodyKind::kCompletions) w->Key("required").Array().Value("prompt").End();
-  if (kind == BodyKind::kDetokenize) w->Key("required").Array().Value("tokens").End();
+  if (const auto required = RequiredOf(kind); !required.empty()) {
+    w->Key("required").Array();
+    for (const std::string_view name : required) w->Value(name);
+    w->End();
+  }
   w->End().End().End().End();
 }
 
@@ -92,7 +120,8 @@ void WriteParameters(const Route& route, JsonWriter* w) {
     w->Key("parameters").Array().Object().Key("name").Value(name).Key("in").Value("path");
     w->Key("required").Value(true).Key("schema").Object().Key("type").Value("string").End();
     w->End().End();
-  } else if (route.body == BodyKind::kChat || route.body == BodyKind::kCompletions) {
+  } else if (route.body == BodyKind::kChat || route.body == BodyKind::kCompletions ||
+             route.body == BodyKind::kMessages) {
     WriteNumber("x-request-timeout-ms", "header", int64_t{serving::kTimeoutMaxS} * 1000,
                 "As the field timeout, in milliseconds; the shorter counts.", w);
   } else if (route.pattern == "/v1/requests") {
@@ -114,7 +143,7 @@ void WriteOperation(const Route& route, JsonWriter* w) {
   if (route.body != BodyKind::kNone) WriteBody(route.body, w);
   w->Key("responses").Object();
   w->Key("200").Object().Key("description").Value("The answer.").End();
-  w->Key("default").Object().Key("description").Value("An error in OpenAI's shape.").End();
+  w->Key("default").Object().Key("description").Value("An error in the API's shape.").End();
   w->End().End();
 }
 

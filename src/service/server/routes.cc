@@ -1,12 +1,14 @@
 #include "server/routes.h"
 
 #include "api/admin/handlers.h"
+#include "api/anthropic/handlers.h"
 #include "api/openai/handlers.h"
 
 namespace pelton::server {
 namespace {
 
 namespace admin = api::admin;
+namespace anthropic = api::anthropic;
 namespace openai = api::openai;
 using enum Access;
 
@@ -15,6 +17,10 @@ constexpr Route kRoutes[] = {
      "Answer a conversation."},
     {"POST", "/v1/completions", kUser, BodyKind::kCompletions, openai::Completions, true,
      "Continue texts or token ids."},
+    {"POST", "/v1/messages", kUser, BodyKind::kMessages, anthropic::Messages, true,
+     "Answer a conversation (Anthropic's Messages API)."},
+    {"POST", "/v1/messages/count_tokens", kUser, BodyKind::kCountTokens, anthropic::CountTokens, true,
+     "Count a conversation's tokens (Anthropic's API)."},
     {"GET", "/v1/models", kUser, BodyKind::kNone, openai::ListModels, false,
      "The models that are served."},
     {"GET", "/v1/models/{id}", kUser, BodyKind::kNone, openai::GetModel, false, "One model."},

@@ -19,7 +19,8 @@ enum class Access : uint8_t {
 std::string_view AccessName(Access access);
 
 // Which request and answer /openapi.json describes for a route.
-enum class BodyKind : uint8_t { kNone, kChat, kCompletions, kTokenize, kDetokenize, kModelAction };
+enum class BodyKind : uint8_t { kNone, kChat, kCompletions, kTokenize, kDetokenize, kMessages, kCountTokens,
+                                kModelAction };
 
 struct Route {
   std::string_view method;   // GET routes also answer HEAD

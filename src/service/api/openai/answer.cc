@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "api/ending.h"
 #include "api/status_map.h"
 #include "api/timings.h"
 #include "codec/sse.h"
@@ -10,30 +11,13 @@ namespace pelton::api::openai {
 namespace {
 
 using backend::Delta;
-using backend::FinishReason;
-
-// What a sequence that did not end by itself is to its client.
-Status ErrorOf(const Delta& delta) {
-  if (delta.finish == FinishReason::kError) {
-    return delta.error.ok() ? Internal("generation failed") : delta.error;
-  }
-  if (delta.finish == FinishReason::kCancelled) {
-    return Unavailable("the generation was ended by the server").WithRetryAfter(1000);
-  }
-  return OkStatus();
-}
 
 void Note(std::span<const Choice> choices, int n, Notes* notes) {
   const UsageSum sum = SumUsage(choices, n);
   notes->prompt_tokens = sum.prompt;
   notes->cached_tokens = sum.cached;
   notes->completion_tokens = sum.completion;
-  const Choice& first = choices.front();
-  if (first.finish) notes->finish = serving::FinishReasonName(*first.finish);
-  notes->queue_s = static_cast<double>(first.usage.queue_ns) * 1e-9;
-  if (first.usage.completion_tokens > 0) {
-    notes->first_token_s = static_cast<double>(first.usage.first_token_ns) * 1e-9;
-  }
+  NoteEnding(choices.front().finish, choices.front().usage, notes);
 }
 
 // As one more member of the JSON object that `body` is.

@@ -63,6 +63,7 @@ Delta FromEngine(engine::Delta&& delta, const text::Tokenizer& tokenizer) {
     out.tokens.push_back(std::move(converted));
   }
   if (delta.finish) out.finish = FromEngine(*delta.finish);
+  out.stop_match = std::move(delta.stop_match);
   const engine::Usage& usage = delta.usage;
   out.usage = {.prompt_tokens = usage.prompt_tokens,
                .completion_tokens = usage.completion_tokens,

@@ -105,7 +105,8 @@ class SimBackend final : public Backend {
   void Admit(int64_t now_ns);
   void Step(int64_t now_ns);
   bool Emit(Sequence* sequence, int64_t now_ns);
-  void Finish(Sequence* sequence, FinishReason reason, std::string text, Status error = {});
+  void Finish(Sequence* sequence, FinishReason reason, std::string text, Status error = {},
+              std::string stop_match = {});
   void Publish();
   bool Stalled() const {
     return options_.stall_after > 0 && generated_ >= static_cast<uint64_t>(options_.stall_after);
@@ -294,14 +295,15 @@ bool SimBackend::Emit(Sequence* sequence, int64_t now_ns) {
     }
     sequence->tokens.push_back(std::move(token));
   }
-  size_t first = std::string::npos, match_bytes = 0;
+  size_t first = std::string::npos;
+  std::string match;
   for (const std::string& stop : request.stop) {
     const size_t at = sequence->held.find(stop);
-    if (at < first) first = at, match_bytes = stop.size();
+    if (at < first) first = at, match = stop;
   }
   if (first != std::string::npos) {
-    const size_t keep = first + (request.include_stop_in_text ? match_bytes : 0);
-    Finish(sequence, FinishReason::kStop, sequence->held.substr(0, keep));
+    const size_t keep = first + (request.include_stop_in_text ? match.size() : 0);
+    Finish(sequence, FinishReason::kStop, sequence->held.substr(0, keep), OkStatus(), std::move(match));
     return true;
   }
   if (usage.completion_tokens >= std::min(request.max_tokens, left)) {
@@ -326,13 +328,14 @@ bool SimBackend::Emit(Sequence* sequence, int64_t now_ns) {
 }
 
 void SimBackend::Finish(Sequence* sequence, FinishReason reason, std::string text,
-                        Status error) {
+                        Status error, std::string stop_match) {
   sequence->usage.prompt_tokens = static_cast<int>(sequence->request.prompt.size());
   sequence->usage.total_ns = NowNs() - sequence->submitted_ns;
   Delta delta;
   delta.text = std::move(text);
   delta.tokens = std::move(sequence->tokens);
   delta.finish = reason;
+  delta.stop_match = std::move(stop_match);
   delta.error = std::move(error);
   delta.usage = sequence->usage;
   sequence->sink->OnDelta(std::move(delta));

@@ -1,3 +1,4 @@
+#include "api/anthropic/error.h"
 #include "server/steps/steps.h"
 
 namespace pelton::server {
@@ -21,7 +22,10 @@ constexpr Step kSteps[] = {
 
 Refusal RunSteps(const StepContext& context, const net::RequestHead& head, RequestFacts* facts) {
   for (const Step step : kSteps) {
-    if (Refusal refusal = step(context, head, facts)) return refusal;
+    Refusal refusal = step(context, head, facts);
+    if (!refusal) continue;
+    if (api::anthropic::IsPath(head.path)) api::anthropic::Reshape(facts->request_id, &*refusal);
+    return refusal;
   }
   return std::nullopt;
 }
