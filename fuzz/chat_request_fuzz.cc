@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/anthropic/parse.h"
 #include "api/openai/parse.h"
 #include "api/status_map.h"
 #include "backend/sim/sim_backend.h"
@@ -74,6 +75,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const bool strict = (data[0] & 4) != 0;
   const std::string_view body(reinterpret_cast<const char*>(data) + 1, size - 1);
+  if ((data[0] & 0x80) != 0) {  // Anthropic's API
+    if ((data[0] & 1) == 0) {
+      CheckGenerate(api::anthropic::ParseMessages(body, strict));
+    } else if (const auto parsed = api::anthropic::ParseCount(body, strict); !parsed.ok()) {
+      CheckRefusal(parsed.status());
+    }
+    return 0;
+  }
   switch (data[0] & 3) {
     case 0: CheckGenerate(api::openai::ParseChat(body, strict)); break;
     case 1: CheckGenerate(api::openai::ParseCompletion(body, strict)); break;
