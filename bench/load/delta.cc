@@ -57,7 +57,9 @@ Result<Delta> ReadDelta(std::string_view data) {
   auto json = codec::ParseJson(data, kLimits);
   if (!json.ok()) return json.status();
   if (json->AsObject() == nullptr) return InvalidArgument("an event that is no JSON object");
-  if (const std::string* message = ErrorMessage(*json)) return Unavailable(Printable(*message));
+  if (const std::string* message = ErrorMessage(*json)) {
+    return Unavailable(message->empty() ? "an error without a message" : Printable(*message));
+  }
   const Json* choices = json->Find("choices");
   if (choices == nullptr || choices->AsArray() == nullptr) {
     return InvalidArgument("an event without choices");

@@ -187,6 +187,7 @@ TEST(Events, TextUsageEndAndError) {
   EXPECT_EQ(usage->completion_tokens, 7);
   const auto error = ReadDelta(R"({"error":{"message":"out\nof memory"}})");
   EXPECT_EQ(error.status().message(), "out of memory");
+  EXPECT_FALSE(ReadDelta(R"({"error":""})").status().message().empty());  // found by fuzzing
   for (const char* bad : {"", "{", "[]", "{}", R"({"choices":3})"})
     EXPECT_FALSE(ReadDelta(bad).ok()) << bad;
   EXPECT_EQ(ErrorText(R"({"error":{"message":"m"}})"), "m");
