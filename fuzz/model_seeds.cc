@@ -34,6 +34,16 @@ int main(int argc, char** argv) {
   gemma.keys = {{"gemma3.attention.sliding_window_pattern", uint64_t{2}},
                 {"gemma3.attention.sliding_window", uint64_t{4}}};
   Save(folder + "/gemma3", gemma);
+  for (const char* architecture : {"gemma2", "olmo2", "phi3", "qwen2", "qwen3"}) {
+    ModelMaker other = small;
+    other.architecture = architecture;
+    if (other.architecture == "phi3") {
+      other.tensors = {{"rope_factors_short.weight", pelton::tensor::DType::kF32, {1}, {2.f}}};
+      other.keys = {{"phi3.rope.scaling.original_context_length", uint64_t{64}},
+                    {"phi3.rope.scaling.attn_factor", 1.2}};
+    }
+    Save(folder + "/" + architecture, other);
+  }
   ModelMaker blocks{.dim = 32, .feed_forward = 32, .vocab = 3, .heads = 1, .kv_heads = 1, .head_dim = 32};
   blocks.dtype = pelton::tensor::DType::kQ4_1;
   Save(folder + "/q4_1", blocks);

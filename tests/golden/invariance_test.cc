@@ -127,7 +127,7 @@ TEST_P(TinyInvariance, SameBitsOnEveryTable) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, TinyInvariance, testing::Values("llama", "mistral", "gemma3"));
+INSTANTIATE_TEST_SUITE_P(Families, TinyInvariance, testing::Values("llama", "mistral", "gemma2", "gemma3", "olmo2", "phi3-long", "qwen2", "qwen3"));
 
 TEST(Invariance, SmolLm2HasTheSameBits) {
   nn::Team team({.threads = ComputeThreadBudget()});

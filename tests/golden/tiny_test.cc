@@ -32,7 +32,8 @@ TEST_P(Tiny, LogitsEqualTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Tiny,
-                         testing::Values("llama", "llama3", "llama-linear", "mistral", "gemma3"),
+                         testing::Values("llama", "llama3", "llama-linear", "mistral", "gemma2", "gemma3", "olmo2",
+                                         "phi3", "phi3-long", "qwen2", "qwen3"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');

@@ -104,13 +104,14 @@ def write(path, model, arch, vocabulary, more):
     w.add_feed_forward_length(c.intermediate_size)
     w.add_head_count(c.num_attention_heads)
     w.add_head_count_kv(c.num_key_value_heads)
-    w.add_key_length(c.head_dim)
-    w.add_value_length(c.head_dim)
+    head_dim = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    w.add_key_length(head_dim)
+    w.add_value_length(head_dim)
     w.add_layer_norm_rms_eps(c.rms_norm_eps)
     w.add_file_type(gguf.LlamaFileType.ALL_F32)
     vocabulary(w)
     state = {k: v.numpy() for k, v in model.state_dict().items()}
-    names, shift = (reference.GEMMA3, 1.0) if arch == "gemma3" else (reference.LLAMA, 0.0)
+    names, shift = reference.NAMES[arch], 1.0 if arch.startswith("gemma") else 0.0
     w.add_tensor("token_embd.weight", state["model.embed_tokens.weight"])
     w.add_tensor("output_norm.weight", state["model.norm.weight"] + np.float32(shift))
     if not c.tie_word_embeddings:
@@ -134,7 +135,7 @@ def write(path, model, arch, vocabulary, more):
 
 def finish(folder, name, model, arch, vocabulary, more):
     model = model.float().eval()
-    randomise(model, arch == "gemma3")
+    randomise(model, arch.startswith("gemma"))
     model.tie_weights()
     path = os.path.join(folder, f"tiny.{name}.gguf")
     write(path, model, arch, vocabulary, more)
@@ -223,6 +224,66 @@ def main():
         w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         w.add_rope_scaling_factor(8.0)
     finish(folder, "gemma3", transformers.Gemma3ForCausalLM(config), "gemma3", piece_vocabulary, gemma_more)
+
+    layers = 3
+    config = transformers.Gemma2Config(
+        **base, hidden_size=64, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=24, query_pre_attn_scalar=24, sliding_window=24,
+        attn_logit_softcapping=4.0, final_logit_softcapping=3.0,
+        layer_types=["full_attention" if i % 2 else "sliding_attention" for i in range(layers)],
+        rope_parameters=plain, tie_word_embeddings=True)
+
+    def gemma2_more(w):
+        w.add_rope_freq_base(10000.0)
+        w.add_sliding_window(24)
+        w.add_attn_logit_softcapping(4.0)
+        w.add_final_logit_softcapping(3.0)
+    finish(folder, "gemma2", transformers.Gemma2ForCausalLM(config), "gemma2", piece_vocabulary, gemma2_more)
+
+    base |= {"bos_token_id": 1, "eos_token_id": 2}
+    shape = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+             "num_key_value_heads": 2}
+    config = transformers.Qwen2Config(**base, **shape, rope_parameters=plain | {"rope_theta": 1e6},
+                                      use_sliding_window=False, tie_word_embeddings=True)
+    finish(folder, "qwen2", transformers.Qwen2ForCausalLM(config), "qwen2", byte_vocabulary,
+           lambda w: w.add_rope_freq_base(1e6))
+    config = transformers.Qwen3Config(**base, **shape, head_dim=24, rope_parameters=plain | {"rope_theta": 1e6},
+                                      use_sliding_window=False, tie_word_embeddings=False)
+    finish(folder, "qwen3", transformers.Qwen3ForCausalLM(config), "qwen3", byte_vocabulary,
+           lambda w: w.add_rope_freq_base(1e6))
+    config = transformers.Olmo2Config(**base, **shape, rope_parameters=plain | {"rope_theta": 5e5},
+                                      tie_word_embeddings=False)
+    finish(folder, "olmo2", transformers.Olmo2ForCausalLM(config), "olmo2", byte_vocabulary,
+           lambda w: w.add_rope_freq_base(5e5))
+
+    # The window of Phi-3 mini 4k; then the part of each head and the factors of Phi-4 mini.
+    config = transformers.Phi3Config(**base, **shape, sliding_window=40, rope_parameters=plain,
+                                     tie_word_embeddings=False)
+
+    def phi3_more(w):
+        w.add_rope_freq_base(10000.0)
+        w.add_sliding_window(40)
+    finish(folder, "phi3", transformers.Phi3ForCausalLM(config), "phi3", byte_vocabulary, phi3_more)
+
+    original, rotary = 256, 12
+    short = [1.0 + 0.25 * i for i in range(rotary // 2)]
+    long = [4.0 + i for i in range(rotary // 2)]
+    config = transformers.Phi3Config(
+        **base, **shape, sliding_window=None, tie_word_embeddings=True, partial_rotary_factor=0.75,
+        original_max_position_embeddings=original,
+        rope_parameters=plain | {"rope_type": "longrope", "short_factor": short, "long_factor": long,
+                                 "partial_rotary_factor": 0.75,
+                                 "original_max_position_embeddings": original})
+    ratio = config.max_position_embeddings / original
+
+    def phi3_long_more(w):
+        w.add_rope_freq_base(10000.0)
+        w.add_rope_dimension_count(rotary)
+        w.add_rope_scaling_orig_ctx_len(original)
+        w.add_rope_scaling_attn_factors(float(np.sqrt(1 + np.log(ratio) / np.log(original))))
+        w.add_tensor("rope_factors_short.weight", np.asarray(short, dtype=np.float32))
+        w.add_tensor("rope_factors_long.weight", np.asarray(long, dtype=np.float32))
+    finish(folder, "phi3-long", transformers.Phi3ForCausalLM(config), "phi3", byte_vocabulary, phi3_long_more)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,20 @@ GEMMA3 = COMMON | {
     "attn_q_norm.weight": "self_attn.q_norm.weight",
     "attn_k_norm.weight": "self_attn.k_norm.weight",
 }
+GEMMA2 = {k: v for k, v in GEMMA3.items() if "attn_q_norm" not in k and "attn_k_norm" not in k}
+QWEN2 = LLAMA | {f"attn_{x}.bias": f"self_attn.{x}_proj.bias" for x in "qkv"}
+QWEN3 = LLAMA | {f"attn_{x}_norm.weight": f"self_attn.{x}_norm.weight" for x in "qk"}
+OLMO2 = {k: v for k, v in GEMMA3.items() if k not in ("attn_norm.weight", "ffn_norm.weight")}
+PHI3 = {
+    "attn_qkv.weight": "self_attn.qkv_proj.weight",
+    "attn_output.weight": "self_attn.o_proj.weight",
+    "ffn_up.weight": "mlp.gate_up_proj.weight",
+    "ffn_down.weight": "mlp.down_proj.weight",
+    "attn_norm.weight": "input_layernorm.weight",
+    "ffn_norm.weight": "post_attention_layernorm.weight",
+}
+NAMES = {"llama": LLAMA, "gemma2": GEMMA2, "gemma3": GEMMA3, "olmo2": OLMO2, "phi3": PHI3, "qwen2": QWEN2,
+         "qwen3": QWEN3}
 
 
 def to_gguf_rows(w, heads):

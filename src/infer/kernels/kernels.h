@@ -140,6 +140,7 @@ struct KernelTable {
   void (*gelu_tanh_mul)(const float* gate, const float* up, int n, float* out);  // gelu(gate)·up
   void (*add)(const float* x, int n, float* inout);                              // inout += x
   void (*scale)(float factor, int n, float* inout);
+  void (*soft_cap)(float cap, int n, float* inout);  // cap * tanh(inout / cap)
 
   // One token's keys and values [kv_heads, head_dim] into slot `slot` (0…15) of a block. Values are
   // stored as fp16, clamped to finite. The layout inside a block belongs to the table family.

@@ -226,6 +226,9 @@ TEST_P(Tables, RowOperationsEqualRef) {
     kRefTable.scale(0.3f, n, truth.data());
     t.scale(0.3f, n, mine.data.get());
     EXPECT_TRUE(SameBits(truth.data(), mine.data.get(), n)) << "scale " << n;
+    kRefTable.soft_cap(2.5f, n, truth.data());
+    t.soft_cap(2.5f, n, mine.data.get());
+    EXPECT_TRUE(SameBits(truth.data(), mine.data.get(), n)) << "soft_cap " << n;
     float max[2];
     double sum[2];
     kRefTable.max_sum_exp(x.data.get(), n, &max[0], &sum[0]);

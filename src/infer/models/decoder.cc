@@ -22,6 +22,11 @@ constexpr uint64_t kRopeTablesMax = 2;
 }  // namespace
 
 Status Decoder::DeclareLayer(WeightPlan& plan, int layer) {
+  RETURN_IF_ERROR(DeclareMatrices(plan, layer));
+  return DeclareNormsBefore(plan, layer);
+}
+
+Status Decoder::DeclareMatrices(WeightPlan& plan, int layer) {
   DecoderLayer& w = layers_[static_cast<size_t>(layer)];
   const Hyper& h = hyper_;
   const std::string prefix = fmt::format("blk.{}.", layer);
@@ -39,8 +44,28 @@ Status Decoder::DeclareLayer(WeightPlan& plan, int layer) {
                           Matrix{"ffn_down", h.dim, h.feed_forward, &w.down}}) {
     RETURN_IF_ERROR(plan.Matrix(prefix + m.name + ".weight", m.outputs, m.inputs, m.slot));
   }
-  RETURN_IF_ERROR(plan.Vector(prefix + "attn_norm.weight", h.dim, &w.attention_norm));
-  return plan.Vector(prefix + "ffn_norm.weight", h.dim, &w.ffn_norm);
+  return OkStatus();
+}
+
+Status Decoder::DeclareNormsBefore(WeightPlan& plan, int layer) {
+  DecoderLayer& w = layers_[static_cast<size_t>(layer)];
+  const std::string prefix = fmt::format("blk.{}.", layer);
+  RETURN_IF_ERROR(plan.Vector(prefix + "attn_norm.weight", hyper_.dim, &w.attention_norm));
+  return plan.Vector(prefix + "ffn_norm.weight", hyper_.dim, &w.ffn_norm);
+}
+
+Status Decoder::DeclareNormsAfter(WeightPlan& plan, int layer) {
+  DecoderLayer& w = layers_[static_cast<size_t>(layer)];
+  const std::string prefix = fmt::format("blk.{}.", layer);
+  RETURN_IF_ERROR(plan.Vector(prefix + "post_attention_norm.weight", hyper_.dim, &w.post_attention_norm));
+  return plan.Vector(prefix + "post_ffw_norm.weight", hyper_.dim, &w.post_ffn_norm);
+}
+
+Status Decoder::DeclareQkNorms(WeightPlan& plan, int layer, int q_width, int k_width) {
+  DecoderLayer& w = layers_[static_cast<size_t>(layer)];
+  const std::string prefix = fmt::format("blk.{}.", layer);
+  RETURN_IF_ERROR(plan.Vector(prefix + "attn_q_norm.weight", q_width, &w.q_norm));
+  return plan.Vector(prefix + "attn_k_norm.weight", k_width, &w.k_norm);
 }
 
 Status Decoder::DeclareAll(const format::ModelFile& file, WeightPlan& plan) {
@@ -80,7 +105,7 @@ Status Decoder::Load(Decoder& model, const format::ModelFile& file, const LoadOp
       .name = format::ShownName(*name),
       .quantization = plan.CommonestType(),
       .vocab_size = hyper->vocab,
-      .context_length = hyper->context,
+      .context_length = model.hyper_.context,
       .layers = hyper->layers,
       .parameters = plan.parameters(),
       .weight_bytes = plan.packed_bytes(),
@@ -224,6 +249,8 @@ void Decoder::Normalise(const float* weight) {
                   hyper_.dim);
 }
 
+void Decoder::UseResidual() { std::copy_n(x_, int64_t{rows_} * hyper_.dim, h_); }
+
 void Decoder::NormaliseOutput(const float* weight) {
   nn::RmsNormRows(*step_table_, *team_, h_, hyper_.dim, weight, hyper_.rms_eps, rows_, hyper_.dim, h_,
                   hyper_.dim);
@@ -235,6 +262,24 @@ void Decoder::ProjectQkv(const DecoderLayer& layer) {
                                                 {&layer.k, k_, hyper_.kv_width()},
                                                 {&layer.v, v_, hyper_.kv_width()}}};
   nn::Multiply(*team_, activations_, products);
+  struct Bias {
+    const float* bias;
+    int width;
+    float* rows;
+  };
+  for (const Bias& b : {Bias{layer.q_bias, hyper_.q_width(), q_}, Bias{layer.k_bias, hyper_.kv_width(), k_},
+                        Bias{layer.v_bias, hyper_.kv_width(), v_}}) {
+    if (b.bias != nullptr) {
+      nn::AddRows(*step_table_, *team_, b.bias, 0, rows_, b.width, b.rows, b.width);
+    }
+  }
+}
+
+void Decoder::NormaliseQk(const DecoderLayer& layer) {
+  nn::RmsNormRows(*step_table_, *team_, q_, hyper_.q_width(), layer.q_norm, hyper_.rms_eps, rows_,
+                  hyper_.q_width(), q_, hyper_.q_width());
+  nn::RmsNormRows(*step_table_, *team_, k_, hyper_.kv_width(), layer.k_norm, hyper_.rms_eps, rows_,
+                  hyper_.kv_width(), k_, hyper_.kv_width());
 }
 
 void Decoder::NormaliseHeads(const DecoderLayer& layer) {
@@ -257,7 +302,8 @@ void Decoder::Attend(int layer, int window, float scale) {
   nn::WriteKvRows(*step_table_, *team_, spans_, k_, v_, hyper_.kv_width(), kv_layer);
   if (layer == hyper_.layers - 1) KeepLogitRows();
   if (rows_ == 0) return;
-  const nn::AttentionShape shape{.heads = hyper_.heads, .window = window, .scale = scale};
+  const nn::AttentionShape shape{.heads = hyper_.heads, .window = window, .scale = scale,
+                                 .softcap = attention_softcap_};
   nn::AttentionRows(*step_table_, *team_, attention_scratch_, spans_, shape, q_, hyper_.q_width(), kv_layer, a_,
                     hyper_.q_width());
 }
@@ -323,25 +369,27 @@ void Decoder::ComputeLogits(std::span<float> logits) {
   activations_.Load(*team_, h_, hyper_.dim, rows_, hyper_.dim);
   const std::array<nn::Product, 1> products = {{{&head_, logits.data(), hyper_.vocab}}};
   nn::Multiply(*team_, activations_, products);
+  if (logits_softcap_ > 0.f) {
+    nn::SoftCapRows(*step_table_, *team_, logits_softcap_, rows_, hyper_.vocab, logits.data(), hyper_.vocab);
+  }
 }
 
-Status ApplyRopeFactors(const format::ModelFile& file, WeightPlan& plan, int rope_dim,
-                        std::vector<double>& inverse_frequency) {
-  constexpr std::string_view kName = "rope_freqs.weight";
-  if (file.Find(kName) == nullptr) return OkStatus();
+Status ApplyRopeFactors(const format::ModelFile& file, WeightPlan& plan, std::string_view name,
+                        int rope_dim, std::vector<double>& inverse_frequency) {
+  if (file.Find(name) == nullptr) return OkStatus();
   const std::array<int64_t, 1> shape = {rope_dim / 2};
-  auto tensor = file.Require(kName, shape);
+  auto tensor = file.Require(name, shape);
   RETURN_IF_ERROR(tensor.status());
   if ((*tensor)->dtype != tensor::DType::kF32) {
-    return InvalidArgument(fmt::format("tensor {} has type {}, not F32", kName,
+    return InvalidArgument(fmt::format("tensor {} has type {}, not F32", name,
                                        tensor::InfoOf((*tensor)->dtype).name));
   }
-  plan.Known(kName);
+  plan.Known(name);
   std::vector<float> factors(inverse_frequency.size());
   tensor::DequantizeRow(tensor::DType::kF32, (*tensor)->data.data(), shape[0], factors.data());
   for (size_t i = 0; i < factors.size(); ++i) {
     if (!std::isfinite(factors[i]) || factors[i] <= 0.f) {
-      return InvalidArgument(fmt::format("tensor {} holds {} at {}: not a divisor", kName,
+      return InvalidArgument(fmt::format("tensor {} holds {} at {}: not a divisor", name,
                                          factors[i], i));
     }
     inverse_frequency[i] /= factors[i];

@@ -22,8 +22,11 @@ namespace pelton::models {
 
 struct DecoderLayer {
   const float* attention_norm = nullptr;       // [dim]
-  const float* q_norm = nullptr;               // [head_dim], null when the family has none
-  const float* k_norm = nullptr;               // [head_dim]
+  const float* q_norm = nullptr;               // [head_dim], or [q_width] where the whole row has one
+  const float* k_norm = nullptr;               // [head_dim], or [kv_width]
+  const float* q_bias = nullptr;               // [q_width], null when the family has none
+  const float* k_bias = nullptr;               // [kv_width]
+  const float* v_bias = nullptr;               // [kv_width]
   const float* post_attention_norm = nullptr;  // [dim], null when the family has none
   const float* ffn_norm = nullptr;             // [dim]
   const float* post_ffn_norm = nullptr;        // [dim]
@@ -53,14 +56,22 @@ class Decoder : public Model {
   // One layer on the rows of the present step: x_ in, x_ out.
   virtual void RunLayer(int layer) = 0;
 
-  // Tensors under the names that all families use.
+  // Tensors under the names that families use: seven matrices and a norm before each half.
   Status DeclareLayer(WeightPlan& plan, int layer);
+  Status DeclareMatrices(WeightPlan& plan, int layer);
+  Status DeclareNormsBefore(WeightPlan& plan, int layer);
+  // post_attention_norm and post_ffn_norm.
+  Status DeclareNormsAfter(WeightPlan& plan, int layer);
+  // q_norm of q_width and k_norm of k_width floats.
+  Status DeclareQkNorms(WeightPlan& plan, int layer, int q_width, int k_width);
 
   // The steps. [rows, …] of the present step; `scratch` buffers are x_, h_ and those in Buffers.
   void Normalise(const float* weight);                           // h = norm(x)
   void NormaliseOutput(const float* weight);                     // h = norm(h)
-  void ProjectQkv(const DecoderLayer& layer);                    // q, k, v from h
+  void UseResidual();                                            // h = x: no norm before
+  void ProjectQkv(const DecoderLayer& layer);                    // q, k, v from h, biases added
   void NormaliseHeads(const DecoderLayer& layer);                // q and k, head by head
+  void NormaliseQk(const DecoderLayer& layer);                   // q and k, whole rows
   void Rotate(nn::RopeTable& rope, kernels::RopeStyle style);    // q and k
   // Writes k and v, attends, q → a. In the last layer only the rows whose logits are asked for go on
   // from here: nothing reads the others.
@@ -71,7 +82,9 @@ class Decoder : public Model {
 
   Hyper hyper_;
   std::vector<DecoderLayer> layers_;
-  float embedding_scale_ = 1.f;  // on embedded tokens
+  float embedding_scale_ = 1.f;   // on embedded tokens
+  float attention_softcap_ = 0.f;  // 0: none
+  float logits_softcap_ = 0.f;
   SamplingDefaults family_sampling_;
 
  private:
@@ -120,13 +133,18 @@ class Decoder : public Model {
   nn::Team* team_ = nullptr;
 };
 
-// Divisors of the inverse frequencies from `rope_freqs.weight` [rope_dim / 2], applied in place when
-// the file has that tensor (Llama 3's rope scaling, computed by the converter).
-Status ApplyRopeFactors(const format::ModelFile& file, WeightPlan& plan, int rope_dim,
-                        std::vector<double>& inverse_frequency);
+// Divisors of the inverse frequencies from the tensor `name` [rope_dim / 2], applied in place when the
+// file has it: rope_freqs.weight is Llama 3's rope scaling, computed by the converter.
+Status ApplyRopeFactors(const format::ModelFile& file, WeightPlan& plan, std::string_view name,
+                        int rope_dim, std::vector<double>& inverse_frequency);
 
 // One line a family in registry.cc.
 std::unique_ptr<Decoder> MakeLlama();
+std::unique_ptr<Decoder> MakeGemma2();
 std::unique_ptr<Decoder> MakeGemma3();
+std::unique_ptr<Decoder> MakeOlmo2();
+std::unique_ptr<Decoder> MakePhi3();
+std::unique_ptr<Decoder> MakeQwen2();
+std::unique_ptr<Decoder> MakeQwen3();
 
 }  // namespace pelton::models

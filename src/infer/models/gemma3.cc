@@ -5,8 +5,6 @@
 #include <cmath>
 #include <optional>
 
-#include <fmt/core.h>
-
 #include "models/decoder.h"
 
 namespace pelton::models {
@@ -31,13 +29,8 @@ class Gemma3 final : public Decoder {
   Status Declare(const format::ModelFile& file, WeightPlan& plan) override {
     for (int layer = 0; layer < hyper_.layers; ++layer) {
       RETURN_IF_ERROR(DeclareLayer(plan, layer));
-      DecoderLayer& w = layers_[static_cast<size_t>(layer)];
-      const std::string prefix = fmt::format("blk.{}.", layer);
-      RETURN_IF_ERROR(plan.Vector(prefix + "attn_q_norm.weight", hyper_.head_dim, &w.q_norm));
-      RETURN_IF_ERROR(plan.Vector(prefix + "attn_k_norm.weight", hyper_.head_dim, &w.k_norm));
-      RETURN_IF_ERROR(plan.Vector(prefix + "post_attention_norm.weight", hyper_.dim,
-                                  &w.post_attention_norm));
-      RETURN_IF_ERROR(plan.Vector(prefix + "post_ffw_norm.weight", hyper_.dim, &w.post_ffn_norm));
+      RETURN_IF_ERROR(DeclareQkNorms(plan, layer, hyper_.head_dim, hyper_.head_dim));
+      RETURN_IF_ERROR(DeclareNormsAfter(plan, layer));
     }
     auto pattern = IntKey(file.metadata(), "gemma3.attention.sliding_window_pattern", 1,
                           kPatternMax, kDefaultPattern);

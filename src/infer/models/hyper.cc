@@ -14,16 +14,6 @@ Status OutOfBounds(const std::string& key, double value, double low, double high
   return InvalidArgument(fmt::format("{} is {}, outside {} to {}", key, value, low, high));
 }
 
-// A number in [low, high], or `fallback` when the key is missing.
-Result<double> FloatKey(const format::Metadata& metadata, const std::string& key, double low,
-                        double high, std::optional<double> fallback) {
-  if (!metadata.Has(key) && fallback) return *fallback;
-  auto value = metadata.Float(key);
-  if (!value.ok()) return value;
-  if (!(*value >= low && *value <= high)) return OutOfBounds(key, *value, low, high);
-  return value;
-}
-
 // Rows of token_embd.weight; the other dimension is checked when the tensor is taken.
 Result<int> VocabularySize(const format::ModelFile& file) {
   const format::Tensor* embedding = file.Find("token_embd.weight");
@@ -115,6 +105,15 @@ Result<int> IntKey(const format::Metadata& metadata, const std::string& key, int
     return InvalidArgument(fmt::format("{} is {}, outside {} to {}", key, *value, low, high));
   }
   return static_cast<int>(*value);
+}
+
+Result<double> FloatKey(const format::Metadata& metadata, const std::string& key, double low,
+                        double high, std::optional<double> fallback) {
+  if (!metadata.Has(key) && fallback) return *fallback;
+  auto value = metadata.Float(key);
+  if (!value.ok()) return value;
+  if (!(*value >= low && *value <= high)) return OutOfBounds(key, *value, low, high);
+  return value;
 }
 
 Result<Hyper> ReadHyper(const format::ModelFile& file, std::string_view architecture) {

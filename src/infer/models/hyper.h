@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -42,6 +43,10 @@ Result<Hyper> ReadHyper(const format::ModelFile& file, std::string_view architec
 // `key` as an int in [low, high]; `fallback` when missing, an error when there is no fallback (-1).
 Result<int> IntKey(const format::Metadata& metadata, const std::string& key, int low, int high,
                    int fallback = -1);
+
+// The same for a real number.
+Result<double> FloatKey(const format::Metadata& metadata, const std::string& key, double low,
+                        double high, std::optional<double> fallback = std::nullopt);
 
 // [rope_dim / 2]: base^(-2i / rope_dim) / divisor.
 std::vector<double> InverseFrequencies(double base, int rope_dim, double divisor);

@@ -16,7 +16,7 @@ class Llama final : public Decoder {
       RETURN_IF_ERROR(DeclareLayer(plan, layer));
     }
     auto frequencies = InverseFrequencies(hyper_.rope_base, hyper_.rope_dim, hyper_.rope_divisor);
-    RETURN_IF_ERROR(ApplyRopeFactors(file, plan, hyper_.rope_dim, frequencies));
+    RETURN_IF_ERROR(ApplyRopeFactors(file, plan, "rope_freqs.weight", hyper_.rope_dim, frequencies));
     rope_.emplace(std::move(frequencies), kContextMax);
     auto halves = file.metadata().BoolOr("llama.rope.halves", false);
     RETURN_IF_ERROR(halves.status());

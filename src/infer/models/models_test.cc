@@ -112,7 +112,7 @@ TEST(LoadModel, NamesAnArchitectureItDoesNotKnow) {
   const Status status = LoadStatus(maker);
   EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
   EXPECT_NE(status.message().find("rwkv"), std::string::npos);
-  EXPECT_NE(status.message().find("llama, gemma3"), std::string::npos);
+  EXPECT_NE(status.message().find("llama, gemma2, gemma3"), std::string::npos);
   EXPECT_EQ(status.message().find('\n'), std::string::npos);
   maker.keys.clear();
   maker.without = {"general.architecture"};
@@ -129,7 +129,7 @@ TEST(LoadModel, EveryKeyThatIsNeededIsAskedForByName) {
 }
 
 TEST(LoadModel, EveryTensorThatIsNeededIsAskedForByName) {
-  for (const char* architecture : {"llama", "gemma3"}) {
+  for (const std::string& architecture : KnownArchitectures()) {
     ModelMaker maker{.architecture = architecture, .layers = 2};
     auto opened = Open(maker);
     for (const format::Tensor& tensor : opened->file->tensors()) {
@@ -141,18 +141,48 @@ TEST(LoadModel, EveryTensorThatIsNeededIsAskedForByName) {
 }
 
 TEST(LoadModel, EveryTensorOfAnotherShapeIsRefusedByName) {
-  ModelMaker maker{.architecture = "gemma3"};
-  auto opened = Open(maker);
-  for (const format::Tensor& tensor : opened->file->tensors()) {
-    if (tensor.name == "token_embd.weight") continue;  // its rows say how large the vocabulary is
-    for (size_t d = 0; d < tensor.shape.size(); ++d) {
-      for (const int step : {-1, +1}) {
-        ModelMaker wrong = maker;
-        wrong.tensors = {{tensor.name, DType::kF32, tensor.shape, {}}};
-        wrong.tensors[0].shape[d] += step;
-        ExpectRefused(wrong, tensor.name);
+  for (const std::string& architecture : KnownArchitectures()) {
+    ModelMaker maker{.architecture = architecture};
+    auto opened = Open(maker);
+    for (const format::Tensor& tensor : opened->file->tensors()) {
+      if (tensor.name == "token_embd.weight") continue;  // its rows say how large the vocabulary is
+      for (size_t d = 0; d < tensor.shape.size(); ++d) {
+        for (const int step : {-1, +1}) {
+          ModelMaker wrong = maker;
+          wrong.tensors = {{tensor.name, DType::kF32, tensor.shape, {}}};
+          wrong.tensors[0].shape[d] += step;
+          ExpectRefused(wrong, tensor.name);
+        }
       }
     }
+  }
+}
+
+TEST(LoadModel, KeysOfOneFamilyOutOfBoundsAreRefusedAndNamed) {
+  struct Case {
+    const char* architecture;
+    const char* key;
+    MetadataValue value;
+  };
+  const std::vector<Case> cases = {
+      {"gemma2", "gemma2.attn_logit_softcapping", -1.0},
+      {"gemma2", "gemma2.attn_logit_softcapping", 2e6},
+      {"gemma2", "gemma2.final_logit_softcapping", -1.0},
+      {"gemma2", "gemma2.final_logit_softcapping", std::string_view("30")},
+      {"phi3", "phi3.rope.scaling.original_context_length", uint64_t{0}},
+      {"phi3", "phi3.rope.scaling.original_context_length", uint64_t{kContextMax + 1}},
+      {"phi3", "phi3.rope.scaling.attn_factor", 0.0},
+      {"phi3", "phi3.rope.scaling.attn_factor", 11.0},
+  };
+  for (const Case& c : cases) {
+    ModelMaker maker{.architecture = c.architecture};
+    if (maker.architecture == "phi3") {
+      maker.tensors = {{"rope_factors_short.weight", DType::kF32, {maker.head_dim / 2}, {1.f, 1.f, 2.f, 2.f}}};
+      maker.keys["phi3.rope.scaling.original_context_length"] = uint64_t{64};
+    }
+    EXPECT_TRUE(LoadStatus(maker).ok()) << LoadStatus(maker).message();
+    maker.keys[c.key] = c.value;
+    ExpectRefused(maker, c.key);
   }
 }
 
@@ -319,7 +349,7 @@ TEST(LoadModel, ShowsProgressUpToTheEnd) {
 TEST(Forward, EveryTableGivesTheBitsOfItsDefinitionOnOddShapes) {
   std::vector<int32_t> ids;
   for (int i = 0; i < 37; ++i) ids.push_back(i * 7 % 23);
-  for (const char* architecture : {"llama", "gemma3"}) {
+  for (const std::string& architecture : KnownArchitectures()) {
     ModelMaker maker{.architecture = architecture, .layers = 2, .dim = 22, .feed_forward = 37,
                      .vocab = 23, .heads = 6, .kv_heads = 2, .head_dim = 10};
     auto opened = Open(maker);
@@ -343,6 +373,49 @@ TEST(Forward, EveryTableGivesTheBitsOfItsDefinitionOnOddShapes) {
   }
 }
 
+TEST(Forward, StackedMatricesAreTheirParts) {
+  ModelMaker apart{.feed_forward = 32};
+  apart.dtype = DType::kQ8_0;
+  apart.keys["llama.rope.halves"] = true;
+  ModelMaker stacked = apart;
+  stacked.architecture = "phi3";
+  stacked.keys.clear();
+  Random random(7);
+  const auto values = [&](int rows) {
+    std::vector<float> out(static_cast<size_t>(rows) * 32);
+    for (float& value : out) value = static_cast<float>(random.Uniform() - 0.5);
+    return out;
+  };
+  const auto stack = [&](const char* whole, const std::vector<std::pair<const char*, int>>& parts) {
+    std::vector<float> all;
+    for (const auto& [name, rows] : parts) {
+      const std::vector<float> part = values(rows);
+      apart.tensors.push_back({std::string("blk.0.") + name + ".weight", DType::kQ8_0, {rows, 32}, part});
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    stacked.tensors.push_back({std::string("blk.0.") + whole + ".weight", DType::kQ8_0,
+                               {static_cast<int64_t>(all.size() / 32), 32}, all});
+  };
+  stack("attn_qkv", {{"attn_q", 32}, {"attn_k", 16}, {"attn_v", 16}});
+  stack("ffn_up", {{"ffn_gate", 32}, {"ffn_up", 32}});
+  for (ModelMaker* maker : {&apart, &stacked}) {
+    for (const char* name : {"token_embd", "blk.0.attn_output", "blk.0.ffn_down"}) {
+      const int rows = std::string_view(name) == "token_embd" ? 40 : 32;
+      random = Random(static_cast<uint64_t>(name[4]));
+      maker->tensors.push_back({std::string(name) + ".weight", DType::kQ8_0, {rows, 32}, values(rows)});
+    }
+    for (const char* name : {"output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"}) {
+      maker->tensors.push_back({std::string(name) + ".weight", DType::kF32, {32}, std::vector<float>(32, 1.f)});
+    }
+  }
+  auto a = Open(apart), b = Open(stacked);
+  auto one = Load(*a), other = Load(*b);
+  ASSERT_TRUE(one.ok() && other.ok()) << one.status().message() << other.status().message();
+  EXPECT_EQ((*other)->info().parameters, (*one)->info().parameters);
+  EXPECT_EQ((*other)->info().quantization, "Q8_0");
+  EXPECT_EQ(Step(*a, **one, {1, 2, 3, 4}), Step(*b, **other, {1, 2, 3, 4}));
+}
+
 TEST(Forward, LogitsOfSomeRowsAreThoseOfAllRows) {
   ModelMaker maker{.layers = 2};
   auto opened = Open(maker);
@@ -363,7 +436,7 @@ TEST(Forward, LogitsOfSomeRowsAreThoseOfAllRows) {
 }
 
 TEST(Forward, AStepWithoutLogitsWritesTheCacheForTheNext) {
-  for (const char* architecture : {"llama", "gemma3"}) {
+  for (const std::string& architecture : KnownArchitectures()) {
     ModelMaker maker{.architecture = architecture, .layers = 2};
     auto opened = Open(maker);
     auto model = Load(*opened);

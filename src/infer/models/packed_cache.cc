@@ -204,7 +204,7 @@ PackedImage PackedCache::Describe(const WeightPlan& plan, const format::ModelFil
       key.AddNumber(number);
     }
     image.head.sections.push_back({.offset = offset, .bytes = section.bytes, .post_scale = 1.f});
-    image.source_bytes.push_back(section.tensor->data);
+    image.source_bytes.push_back(section.source);
     offset += nn::WeightArena::Rounded(section.bytes);
   }
   key.AddNumber(static_cast<int64_t>(SamplesOf(image.source_bytes)));

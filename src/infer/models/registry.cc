@@ -19,7 +19,12 @@ struct Family {
 
 constexpr std::array kFamilies = {
     Family{"llama", MakeLlama},
+    Family{"gemma2", MakeGemma2},
     Family{"gemma3", MakeGemma3},
+    Family{"olmo2", MakeOlmo2},
+    Family{"phi3", MakePhi3},
+    Family{"qwen2", MakeQwen2},
+    Family{"qwen3", MakeQwen3},
 };
 
 }  // namespace

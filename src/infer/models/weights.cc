@@ -34,14 +34,27 @@ tensor::DType WeightPlan::PackedType(const format::Tensor& tensor) const {
 }
 
 Status WeightPlan::Matrix(std::string_view name, int outputs, int inputs, nn::Linear* slot) {
+  const Stacked whole{outputs, slot};
+  return Matrices(name, {&whole, 1}, inputs);
+}
+
+Status WeightPlan::Matrices(std::string_view name, std::span<const Stacked> parts, int inputs) {
+  int64_t outputs = 0;
+  for (const Stacked& part : parts) outputs += part.outputs;
   auto tensor = Take(name, {outputs, inputs});
   RETURN_IF_ERROR(tensor.status());
   const tensor::DType type = PackedType(**tensor);
-  *slot = nn::Linear::Plan(type, outputs, inputs);
-  const auto sum = CheckedAdd(packed_bytes_, nn::WeightArena::Rounded(slot->PackedBytes()));
-  if (!sum) return ResourceExhausted("the weights are larger than any memory");
-  packed_bytes_ = *sum;
-  matrices_.push_back({*tensor, type, slot});
+  std::span<const std::byte> left = (*tensor)->data;
+  const size_t row_bytes = left.size() / static_cast<size_t>(outputs);  // rows are whole blocks
+  for (const Stacked& part : parts) {
+    *part.slot = nn::Linear::Plan(type, part.outputs, inputs);
+    const auto sum = CheckedAdd(packed_bytes_, nn::WeightArena::Rounded(part.slot->PackedBytes()));
+    if (!sum) return ResourceExhausted("the weights are larger than any memory");
+    packed_bytes_ = *sum;
+    const size_t bytes = row_bytes * static_cast<size_t>(part.outputs);
+    matrices_.push_back({*tensor, left.first(bytes), type, part.slot});
+    left = left.subspan(bytes);
+  }
   return OkStatus();
 }
 
@@ -76,7 +89,7 @@ std::string WeightPlan::CommonestType() const {
   for (const MatrixItem& item : matrices_) {
     if (!item.tensor->name.starts_with("blk.")) continue;
     int64_t& count = elements[static_cast<uint8_t>(item.dtype)];
-    count += item.tensor->elements();
+    count += int64_t{item.slot->matrix().n} * item.slot->matrix().k;
     if (count > most) {
       most = count;
       best = &tensor::InfoOf(item.dtype);
@@ -88,11 +101,11 @@ std::string WeightPlan::CommonestType() const {
 std::vector<WeightPlan::Section> WeightPlan::Sections() const {
   std::vector<Section> out;
   for (const VectorItem& item : vectors_) {
-    out.push_back({item.tensor, tensor::DType::kF32, {},
+    out.push_back({item.tensor, item.tensor->data, tensor::DType::kF32, {},
                    static_cast<uint64_t>(item.tensor->elements()) * sizeof(float)});
   }
   for (const MatrixItem& item : matrices_) {
-    out.push_back({item.tensor, item.dtype, item.slot->matrix(), item.slot->PackedBytes()});
+    out.push_back({item.tensor, item.rows, item.dtype, item.slot->matrix(), item.slot->PackedBytes()});
   }
   return out;
 }
@@ -112,7 +125,7 @@ void WeightPlan::Adopt(nn::WeightArena& arena, std::span<const float> post_scale
 Status WeightPlan::Pack(nn::WeightArena& arena, nn::Team& team,
                         const std::function<void(uint64_t, uint64_t)>& progress) const {
   uint64_t total = 0;
-  for (const MatrixItem& item : matrices_) total += item.tensor->data.size();
+  for (const MatrixItem& item : matrices_) total += item.rows.size();
   uint64_t done = 0;
   for (const VectorItem& item : vectors_) {
     const int64_t n = item.tensor->elements();
@@ -121,7 +134,7 @@ Status WeightPlan::Pack(nn::WeightArena& arena, nn::Team& team,
     *item.slot = out;
   }
   for (const MatrixItem& item : matrices_) {
-    const std::span<const std::byte> rows = item.tensor->data;
+    const std::span<const std::byte> rows = item.rows;
     std::byte* dst = arena.Take(item.slot->PackedBytes());
     uint64_t packed = 0;
     item.slot->Pack(item.tensor->dtype, rows.data(), dst, team, [&](uint64_t bytes) {

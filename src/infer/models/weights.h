@@ -29,6 +29,12 @@ class WeightPlan {
 
   // [outputs, inputs]. The shape must be exactly this.
   Status Matrix(std::string_view name, int outputs, int inputs, nn::Linear* slot);
+  // One matrix of several stacked in a tensor, in the order of its rows.
+  struct Stacked {
+    int outputs = 0;
+    nn::Linear* slot = nullptr;
+  };
+  Status Matrices(std::string_view name, std::span<const Stacked> parts, int inputs);
   // [n] floats of any float type, kept in fp32.
   Status Vector(std::string_view name, int n, const float** slot);
   // Is read by other means, and counts as known.
@@ -47,6 +53,7 @@ class WeightPlan {
   // One run of the arena.
   struct Section {
     const format::Tensor* tensor = nullptr;
+    std::span<const std::byte> source;          // all of the tensor, or its rows that this is
     tensor::DType dtype = tensor::DType::kF32;  // that it is packed as
     kernels::PackedMatrix matrix;               // layout kNone: a vector of fp32
     uint64_t bytes = 0;                         // each begins at a multiple of 64
@@ -63,6 +70,7 @@ class WeightPlan {
  private:
   struct MatrixItem {
     const format::Tensor* tensor = nullptr;
+    std::span<const std::byte> rows;            // of the tensor
     tensor::DType dtype = tensor::DType::kF32;  // that it is packed as
     nn::Linear* slot = nullptr;
   };

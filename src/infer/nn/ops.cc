@@ -162,6 +162,13 @@ void AddRows(const kernels::KernelTable& table, Team& team, const float* x, int6
   });
 }
 
+void SoftCapRows(const kernels::KernelTable& table, Team& team, float cap, int rows, int n, float* inout,
+                 int64_t ldio) {
+  team.ParallelFor(rows, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r) table.soft_cap(cap, n, inout + r * ldio);
+  });
+}
+
 void GateRows(const kernels::KernelTable& table, Team& team, Gate kind, const float* gate,
               const float* up, int64_t ld, int rows, int n, float* out, int64_t ldo) {
   const auto gated = kind == Gate::kSilu ? table.silu_mul : table.gelu_tanh_mul;
@@ -170,8 +177,9 @@ void GateRows(const kernels::KernelTable& table, Team& team, Gate kind, const fl
   });
 }
 
-RopeTable::RopeTable(std::vector<double> inverse_frequency, int positions_max)
-    : inverse_frequency_(std::move(inverse_frequency)), positions_max_(positions_max) {
+RopeTable::RopeTable(std::vector<double> inverse_frequency, int positions_max, double magnitude)
+    : inverse_frequency_(std::move(inverse_frequency)), positions_max_(positions_max),
+      magnitude_(magnitude) {
   CHECK(positions_max_ >= 1, "a rope table of no positions");
 }
 
@@ -185,8 +193,8 @@ void RopeTable::Ensure(int positions) {
       float* row = chunk.data() + static_cast<size_t>(p) * 2 * half;
       for (size_t i = 0; i < half; ++i) {
         const double angle = (first + p) * inverse_frequency_[i];
-        row[i] = static_cast<float>(std::cos(angle));
-        row[half + i] = static_cast<float>(std::sin(angle));
+        row[i] = static_cast<float>(magnitude_ * std::cos(angle));
+        row[half + i] = static_cast<float>(magnitude_ * std::sin(angle));
       }
     }
     chunks_.push_back(std::move(chunk));

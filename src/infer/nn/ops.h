@@ -23,6 +23,10 @@ void RmsNormHeads(const kernels::KernelTable& table, Team& team, float* x, int64
 void AddRows(const kernels::KernelTable& table, Team& team, const float* x, int64_t ldx, int rows,
              int n, float* inout, int64_t ldio);
 
+// inout[r] = cap * tanh(inout[r] / cap)
+void SoftCapRows(const kernels::KernelTable& table, Team& team, float cap, int rows, int n, float* inout,
+                 int64_t ldio);
+
 enum class Gate : uint8_t { kSilu, kGeluTanh };
 // out[r] = act(gate[r]) * up[r]. out may be gate or up.
 void GateRows(const kernels::KernelTable& table, Team& team, Gate kind, const float* gate,
@@ -33,7 +37,8 @@ void GateRows(const kernels::KernelTable& table, Team& team, Gate kind, const fl
 class RopeTable {
  public:
   // inverse_frequency: [rope_dim / 2], any scaling already applied (position scaling included).
-  RopeTable(std::vector<double> inverse_frequency, int positions_max);
+  // magnitude: a factor on cos and sin (LongRoPE's attention factor).
+  RopeTable(std::vector<double> inverse_frequency, int positions_max, double magnitude = 1.0);
   void Ensure(int positions);  // makes [0, positions) available
   int rope_dim() const { return static_cast<int>(inverse_frequency_.size()) * 2; }
   const float* Cos(int position) const;
@@ -43,6 +48,7 @@ class RopeTable {
   static constexpr int kChunk = 512;  // positions computed at a time
   std::vector<double> inverse_frequency_;
   int positions_max_ = 0;
+  double magnitude_ = 1.0;
   std::vector<std::vector<float>> chunks_;  // each [kChunk][2][rope_dim / 2]
 };
 

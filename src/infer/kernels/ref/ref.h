@@ -24,6 +24,7 @@ void SiluMul(const float* gate, const float* up, int n, float* out);
 void GeluTanhMul(const float* gate, const float* up, int n, float* out);
 void Add(const float* x, int n, float* inout);
 void Scale(float factor, int n, float* inout);
+void SoftCap(float cap, int n, float* inout);
 void KvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slot,
              std::byte* block);
 void Attention(const AttentionArgs& args);

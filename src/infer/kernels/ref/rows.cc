@@ -76,6 +76,13 @@ void Scale(float factor, int n, float* inout) {
   for (int i = 0; i < n; ++i) inout[i] *= factor;
 }
 
+void SoftCap(float cap, int n, float* inout) {
+  for (int i = 0; i < n; ++i) {
+    const float y = inout[i] / cap;
+    inout[i] = cap * (1.f - 2.f / (Exp(y + y) + 1.f));  // tanh
+  }
+}
+
 void MaxSumExp(const float* x, int n, float* max, double* sum_exp) {
   float largest = -INFINITY;
   for (int i = 0; i < n; ++i) largest = x[i] > largest ? x[i] : largest;

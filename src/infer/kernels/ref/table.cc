@@ -18,6 +18,7 @@ const KernelTable kRefTable = {
     .gelu_tanh_mul = ref::GeluTanhMul,
     .add = ref::Add,
     .scale = ref::Scale,
+    .soft_cap = ref::SoftCap,
     .kv_write = ref::KvWrite,
     .attention = ref::Attention,
     .attention_segment = ref::AttentionSegment,

@@ -137,6 +137,7 @@ const KernelTable kRefBf16Table = {
     .gelu_tanh_mul = ref::GeluTanhMul,
     .add = ref::Add,
     .scale = ref::Scale,
+    .soft_cap = ref::SoftCap,
     .kv_write = ref::TileKvWrite,
     .attention = ref::TileAttention,
     .attention_segment = ref::TileAttentionSegment,

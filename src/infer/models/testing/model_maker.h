@@ -1,10 +1,13 @@
 // Writes small model files with chosen hyper-parameters, for tests and fuzz seeds.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/assert.h"
@@ -14,7 +17,7 @@
 
 namespace pelton::models {
 
-// A Llama or Gemma 3 of random weights. Change what a test is about, then Write.
+// A model of any family that is known, of random weights. Change what a test is about, then Write.
 struct ModelMaker {
   std::string architecture = "llama";
   int layers = 1, dim = 32, feed_forward = 48, vocab = 40;
@@ -60,7 +63,9 @@ struct ModelMaker {
       if (!LeftOut(name)) Add(writer, random, {name, type, std::move(shape), {}});
     };
     const int q = heads * head_dim, kv = kv_heads * head_dim;
-    const bool gemma = architecture == "gemma3";
+    const auto one_of = [&](std::initializer_list<std::string_view> names) {
+      return std::find(names.begin(), names.end(), architecture) != names.end();
+    };
     add("token_embd.weight", dtype, {vocab, dim});
     add("output_norm.weight", tensor::DType::kF32, {dim});
     for (int i = 0; i < layers; ++i) {
@@ -71,20 +76,35 @@ struct ModelMaker {
       const auto vector = [&](const char* name, int n) {
         add(blk + name + ".weight", tensor::DType::kF32, {n});
       };
-      matrix("attn_q", q, dim);
-      matrix("attn_k", kv, dim);
-      matrix("attn_v", kv, dim);
+      if (one_of({"phi3"})) {
+        matrix("attn_qkv", q + 2 * kv, dim);
+        matrix("ffn_up", 2 * feed_forward, dim);
+      } else {
+        matrix("attn_q", q, dim);
+        matrix("attn_k", kv, dim);
+        matrix("attn_v", kv, dim);
+        matrix("ffn_gate", feed_forward, dim);
+        matrix("ffn_up", feed_forward, dim);
+      }
       matrix("attn_output", dim, q);
-      matrix("ffn_gate", feed_forward, dim);
-      matrix("ffn_up", feed_forward, dim);
       matrix("ffn_down", dim, feed_forward);
-      vector("attn_norm", dim);
-      vector("ffn_norm", dim);
-      if (!gemma) continue;
-      vector("attn_q_norm", head_dim);
-      vector("attn_k_norm", head_dim);
-      vector("post_attention_norm", dim);
-      vector("post_ffw_norm", dim);
+      if (!one_of({"olmo2"})) {
+        vector("attn_norm", dim);
+        vector("ffn_norm", dim);
+      }
+      if (one_of({"gemma3", "qwen3", "olmo2"})) {
+        vector("attn_q_norm", one_of({"olmo2"}) ? q : head_dim);
+        vector("attn_k_norm", one_of({"olmo2"}) ? kv : head_dim);
+      }
+      if (one_of({"gemma2", "gemma3", "olmo2"})) {
+        vector("post_attention_norm", dim);
+        vector("post_ffw_norm", dim);
+      }
+      if (one_of({"qwen2"})) {
+        for (const auto& [name, n] : {std::pair{"attn_q.bias", q}, {"attn_k.bias", kv}, {"attn_v.bias", kv}}) {
+          add(blk + name, tensor::DType::kF32, {n});
+        }
+      }
     }
     for (const Extra& extra : tensors) Add(writer, random, extra);
     return writer;

@@ -18,6 +18,7 @@ const KernelTable kAvx2Table = {
     .gelu_tanh_mul = avx2::GeluTanhMul,
     .add = avx2::AddTo,
     .scale = avx2::ScaleBy,
+    .soft_cap = avx2::SoftCap,
     .kv_write = avx2::KvWrite,
     .attention = avx2::Attention,
     .attention_segment = avx2::AttentionSegment,

@@ -22,6 +22,7 @@ void SiluMul(const float* gate, const float* up, int n, float* out);
 void GeluTanhMul(const float* gate, const float* up, int n, float* out);
 void AddTo(const float* x, int n, float* inout);
 void ScaleBy(float factor, int n, float* inout);
+void SoftCap(float cap, int n, float* inout);
 void KvWrite(const float* k, const float* v, int kv_heads, int head_dim, int slot,
              std::byte* block);
 void Attention(const AttentionArgs& args);

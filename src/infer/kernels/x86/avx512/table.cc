@@ -18,6 +18,7 @@ const KernelTable kAvx512Table = {
     .gelu_tanh_mul = avx512::GeluTanhMul,
     .add = avx512::AddTo,
     .scale = avx512::ScaleBy,
+    .soft_cap = avx512::SoftCap,
     .kv_write = avx512::KvWrite,
     .attention = avx512::Attention,
     .attention_segment = avx512::AttentionSegment,
