@@ -20,14 +20,14 @@ std::string_view AccessName(Access access);
 
 // Which request and answer /openapi.json describes for a route.
 enum class BodyKind : uint8_t { kNone, kChat, kCompletions, kTokenize, kDetokenize, kMessages, kCountTokens,
-                                kModelAction };
+                                kOllamaChat, kOllamaGenerate, kOllamaShow, kOllamaPull, kModelAction };
 
 struct Route {
   std::string_view method;   // GET routes also answer HEAD
   std::string_view pattern;  // at most one "{name}", which may span slashes
   Access access;
   BodyKind body;
-  api::Handler handler;
+  api::Handler handler;      // null: known and not there (501); the summary says what instead
   bool starts_work;          // refused while draining
   std::string_view summary;
 };
