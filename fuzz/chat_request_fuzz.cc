@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "api/anthropic/parse.h"
+#include "api/llamacpp/parse.h"
 #include "api/ollama/parse.h"
 #include "api/openai/parse.h"
 #include "api/status_map.h"
@@ -103,7 +104,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   if ((data[0] & 0x80) != 0) {  // Anthropic's API
-    if ((data[0] & 1) == 0) {
+    if ((data[0] & 2) != 0) {  // llama.cpp's, beside it
+      CheckGenerate(api::llamacpp::ParseCompletion(body, strict));
+    } else if ((data[0] & 1) == 0) {
       CheckGenerate(api::anthropic::ParseMessages(body, strict));
     } else if (const auto parsed = api::anthropic::ParseCount(body, strict); !parsed.ok()) {
       CheckRefusal(parsed.status());

@@ -7,7 +7,7 @@ from harness import Server, request
 
 OPERATOR, USER = "operator-key-0001", "user-key-00000001"
 OPEN = {"/healthz", "/readyz", "/health", "/ping"}
-NOT_THERE = {f"/api/{word}" for word in ("embed", "embeddings", "create", "copy", "push", "delete", "blobs/sha256:0")}
+NOT_THERE = {f"/api/{word}" for word in ("embed", "embeddings", "create", "copy", "push", "delete", "blobs/sha256:0")} | {"/slots"}
 
 
 def digest(key):

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "api/anthropic/fields.h"
+#include "api/llamacpp/fields.h"
 #include "api/ollama/fields.h"
 #include "api/openai/fields.h"
 #include "api/status_map.h"
@@ -44,10 +45,12 @@ Table TableOf(BodyKind kind) {
     case BodyKind::kModelAction: return {};
     case BodyKind::kChat: return {openai, api::openai::kChat};
     case BodyKind::kCompletions: return {openai, api::openai::kCompletions};
-    case BodyKind::kTokenize: return {openai, api::openai::kTokenize};
+    case BodyKind::kTokenize:
+    case BodyKind::kApplyTemplate: return {openai, api::openai::kTokenize};
     case BodyKind::kDetokenize: return {openai, api::openai::kDetokenize};
     case BodyKind::kMessages: return {anthropic, api::anthropic::kMessages};
     case BodyKind::kCountTokens: return {anthropic, api::anthropic::kCountTokens};
+    case BodyKind::kLlamaCpp: return {api::llamacpp::FieldTable(), api::llamacpp::kCompletion};
     case BodyKind::kOllamaChat: return {ollama, api::ollama::kChat};
     case BodyKind::kOllamaGenerate: return {ollama, api::ollama::kGenerate};
     case BodyKind::kOllamaShow: return {ollama, api::ollama::kShow};
@@ -62,8 +65,10 @@ std::span<const std::string_view> RequiredOf(BodyKind kind) {
   static constexpr std::string_view kTokens[] = {"tokens"};
   static constexpr std::string_view kAnthropic[] = {"model", "messages", "max_tokens"};
   switch (kind) {
-    case BodyKind::kChat: return kMessages;
-    case BodyKind::kCompletions: return kPrompt;
+    case BodyKind::kChat:
+    case BodyKind::kApplyTemplate: return kMessages;
+    case BodyKind::kCompletions:
+    case BodyKind::kLlamaCpp: return kPrompt;
     case BodyKind::kDetokenize: return kTokens;
     case BodyKind::kMessages: return kAnthropic;
     case BodyKind::kCountTokens: return std::span(kAnthropic).first(2);
@@ -132,7 +137,7 @@ void WriteParameters(const Route& route, JsonWriter* w) {
     w->End().End();
   } else if (route.body == BodyKind::kChat || route.body == BodyKind::kCompletions ||
              route.body == BodyKind::kMessages || route.body == BodyKind::kOllamaChat ||
-             route.body == BodyKind::kOllamaGenerate) {
+             route.body == BodyKind::kOllamaGenerate || route.body == BodyKind::kLlamaCpp) {
     WriteNumber("x-request-timeout-ms", "header", int64_t{serving::kTimeoutMaxS} * 1000,
                 "As the field timeout, in milliseconds; the shorter counts.", w);
   } else if (route.pattern == "/v1/requests") {

@@ -2,6 +2,7 @@
 
 #include "api/admin/handlers.h"
 #include "api/anthropic/handlers.h"
+#include "api/llamacpp/handlers.h"
 #include "api/ollama/handlers.h"
 #include "api/openai/handlers.h"
 
@@ -10,6 +11,7 @@ namespace {
 
 namespace admin = api::admin;
 namespace anthropic = api::anthropic;
+namespace llamacpp = api::llamacpp;
 namespace ollama = api::ollama;
 namespace openai = api::openai;
 using enum Access;
@@ -53,6 +55,14 @@ constexpr Route kRoutes[] = {
      "Text to token ids (vLLM's and llama.cpp's shapes)."},
     {"POST", "/detokenize", kUser, BodyKind::kDetokenize, openai::Detokenize, true,
      "Token ids to text."},
+    {"POST", "/completion", kUser, BodyKind::kLlamaCpp, llamacpp::Completion, true,
+     "Continue a text or token ids (llama.cpp's shape)."},
+    {"POST", "/apply-template", kUser, BodyKind::kApplyTemplate, llamacpp::ApplyTemplate, true,
+     "The text that a model gets for a conversation."},
+    {"GET", "/props", kUser, BodyKind::kNone, llamacpp::Props, false,
+     "The context and name of the only model (llama.cpp's shape)."},
+    {"GET", "/slots", kUser, BodyKind::kNone, nullptr, false,
+     "Not there: sequences have no slots of their own here; GET /v1/engine says what runs and waits."},
     {"GET", "/healthz", kOpen, BodyKind::kNone, admin::Healthz, false,
      "200 while the generation loops turn."},
     {"GET", "/readyz", kOpen, BodyKind::kNone, admin::Readyz, false,

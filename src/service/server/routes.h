@@ -20,7 +20,8 @@ std::string_view AccessName(Access access);
 
 // Which request and answer /openapi.json describes for a route.
 enum class BodyKind : uint8_t { kNone, kChat, kCompletions, kTokenize, kDetokenize, kMessages, kCountTokens,
-                                kOllamaChat, kOllamaGenerate, kOllamaShow, kOllamaPull, kModelAction };
+                                kOllamaChat, kOllamaGenerate, kOllamaShow, kOllamaPull, kLlamaCpp, kApplyTemplate,
+                                kModelAction };
 
 struct Route {
   std::string_view method;   // GET routes also answer HEAD
