@@ -9,6 +9,8 @@
 #include <string_view>
 
 #include "api/anthropic/parse.h"
+#include "api/llamacpp/parse.h"
+#include "api/ollama/parse.h"
 #include "api/openai/parse.h"
 #include "api/status_map.h"
 #include "backend/sim/sim_backend.h"
@@ -69,14 +71,42 @@ void CheckGenerate(const Result<api::openai::ParsedRequest>& parsed) {
   for (const char c : header) Require(c >= ' ' && c <= '~');
 }
 
+// A request without a prompt wants its model loaded or unloaded.
+void CheckOllama(const Result<api::ParsedRequest>& parsed) {
+  if (parsed.ok()) {
+    Require(!parsed->request.model.empty() && parsed->request.prompts.size() <= 1);
+    Require(parsed->request.prompts.empty() || !parsed->form.unload);
+    Require(!parsed->request.prompts.empty() || !parsed->form.stream);
+  }
+  CheckGenerate(parsed);
+}
+
+void FuzzOllama(uint8_t choice, std::string_view body, bool strict) {
+  switch (choice & 3) {
+    case 0: return CheckOllama(api::ollama::ParseChat(body, strict));
+    case 1: return CheckOllama(api::ollama::ParseGenerate(body, strict));
+    default: {
+      const auto endpoint = (choice & 3) == 2 ? api::ollama::kShow : api::ollama::kPull;
+      const auto parsed = api::ollama::ParseName(body, endpoint, strict);
+      parsed.ok() ? Require(!parsed->model.empty()) : CheckRefusal(parsed.status());
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const bool strict = (data[0] & 4) != 0;
   const std::string_view body(reinterpret_cast<const char*>(data) + 1, size - 1);
+  if ((data[0] & 0xC0) == 0xC0) {
+    FuzzOllama(data[0], body, strict);
+    return 0;
+  }
   if ((data[0] & 0x80) != 0) {  // Anthropic's API
-    if ((data[0] & 1) == 0) {
+    if ((data[0] & 2) != 0) {  // llama.cpp's, beside it
+      CheckGenerate(api::llamacpp::ParseCompletion(body, strict));
+    } else if ((data[0] & 1) == 0) {
       CheckGenerate(api::anthropic::ParseMessages(body, strict));
     } else if (const auto parsed = api::anthropic::ParseCount(body, strict); !parsed.ok()) {
       CheckRefusal(parsed.status());

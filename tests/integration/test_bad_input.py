@@ -52,6 +52,33 @@ def test_the_field_at_fault_is_named(server, field, value):
     assert field in reply.error["message"]
 
 
+@pytest.mark.parametrize("path", ["/api/chat", "/api/generate", "/api/show", "/api/pull"])
+def test_ollamas_errors_are_one_text(server, path):
+    for body, status in ((b"", 400), (b"{", 400), (b"[]", 400), (b"null", 400), (b"\xff\xfe{}", 400), (b"[" * 10_000, 400),
+                         (b"{}", 400), (b'{"model":""}', 400), (b'{"model":5}', 400), (b'{"model":"a","model":"b"}', 400),
+                         (b'{"model":"nobody"}', 501 if path == "/api/pull" else 404),
+                         (json.dumps({"model": "x" * 100_000}).encode(), 501 if path == "/api/pull" else 404)):
+        reply = request(server, "POST", path, body)
+        assert reply.status == status, (body[:40], reply.body)
+        assert list(reply.json()) == ["error"] and isinstance(reply.error, str) and len(reply.error) < 500
+    assert request(server, "POST", path, b"x", {"content-type": "text/plain"}).status == 415
+    assert request(server, "DELETE", path).status == 405
+
+
+@pytest.mark.parametrize("member", [
+    {"options": {"temperature": -1}}, {"options": {"top_p": 2}}, {"options": {"top_k": "many"}},
+    {"options": {"num_predict": 2**63}}, {"options": {"seed": 2**63}}, {"options": {"stop": ["x"] * 17}},
+    {"options": {"repeat_penalty": 11}}, {"options": []}, {"format": "json"}, {"tools": [{}]}, {"think": "high"},
+    {"keep_alive": "1 fortnight"}, {"top_logprobs": 3}, {"stream": 1}, {"messages": [{"role": "wizard"}]},
+    {"messages": [{"role": "user", "content": "x", "images": ["AAAA"]}]}, {"messages": [5]},
+])
+def test_ollamas_field_at_fault_is_named(server, member):
+    reply = request(server, "POST", "/api/chat", {"model": "sim", "messages": HELLO, **member})
+    assert reply.status == 400, reply.body
+    name, value = next(iter(member.items()))
+    assert (next(iter(value)) if isinstance(value, dict) else name) in reply.error
+
+
 def test_places_inside_messages_are_named(server):
     reply = chat(server, messages=HELLO + [{"role": "wizard", "content": "x"}])
     assert (reply.status, reply.error["param"]) == (400, "messages[1].role")
@@ -95,6 +122,10 @@ def test_unknown_fields_are_named_in_a_header(server):
 def test_strict_api_refuses_them():
     with Server("sim:", "--strict-api") as strict:
         assert chat(strict, foo=1).error["param"] == "foo"
+        for path, member in (("/api/chat", {"options": {"num_ctx": 1}}), ("/api/show", {"verbose": True}),
+                             ("/api/generate", {"prompt": "x", "keep_alive": "5m"})):
+            reply = request(strict, "POST", path, {"model": "sim", "messages": HELLO, **member})
+            assert reply.status == 400 and isinstance(reply.error, str), path
         assert chat(strict, temperature=0, max_tokens=1).status == 200
 
 

@@ -171,6 +171,27 @@ def test_a_request_loads_on_demand_and_sees_progress(tmp_path):
         assert view(s, "m")["requests_waiting"] == 0
 
 
+def test_ollamas_clients_wait_for_a_load_and_see_that_it_goes_on(tmp_path):
+    models = [{"name": "m", "path": "sim:?rate=1000&length=5&load_ms=2600", "on_demand": True}]
+    body = {"model": "m:latest", "prompt": "Hello"}
+    with Server([], "--config", config(tmp_path, models)) as s:
+        loaded = []
+        other = threading.Thread(target=lambda: loaded.append(request(s, "POST", "/api/generate", {"model": "m"})))
+        other.start()
+        with StreamReader(s, "/api/generate", body) as waiting:
+            pieces = [json.loads(line) for line in waiting.lines()]
+        other.join()
+        assert pieces[0]["response"] == "" and not pieces[0]["done"]  # nothing to say yet
+        assert pieces[-1]["done"] and pieces[-1]["load_duration"] > 1e9
+        assert loaded[0].json()["done_reason"] == "load"
+        # It goes once its last answer is out, and comes back with the next request.
+        with StreamReader(s, "/api/generate", body) as running:
+            assert request(s, "POST", "/api/generate", {"model": "m", "keep_alive": 0}).json()["done_reason"] == "unload"
+            assert [json.loads(line) for line in running.lines()][-1]["done"]
+        assert view(s, "m")["state"] == "unloaded"
+        assert request(s, "POST", "/api/generate", {**body, "stream": False}).json()["done"]
+
+
 def test_waiting_is_bounded_and_gone_clients_do_not_count(tmp_path):
     models = [{"name": "m", "path": "sim:?load_ms=60000", "on_demand": True}]
     with Server([], "--config", config(tmp_path, models), "--load-waiting-max", "2",

@@ -118,6 +118,7 @@ class Attempt final : public serving::LoadWaiter, public std::enable_shared_from
     auto parsed = dialect_.parse(call_.exchange->body(), call_.app.options.strict_api);
     if (!parsed.ok()) return parsed.status();
     parsed_ = *std::move(parsed);
+    if (dialect_.before != nullptr && dialect_.before(call_, &parsed_)) return OkStatus();
     RETURN_IF_ERROR(NoteCaller());
     auto model = call_.app.service.catalogue().FindOrWait(parsed_.request.model,
                                                           shared_from_this());
@@ -144,6 +145,10 @@ class Attempt final : public serving::LoadWaiter, public std::enable_shared_from
 
   Status Start(const std::shared_ptr<const serving::Served>& model) {
     call_.notes->model = model->name;
+    if (parsed_.request.prompts.empty() && dialect_.loaded != nullptr) {
+      dialect_.loaded(call_, parsed_);
+      return OkStatus();
+    }
     auto output = dialect_.answer(call_, parsed_, model->name, stream_begun_);
     auto generation = call_.app.service.NewGeneration(std::move(output), call_.arrived_ns);
     abandon_->Set(generation);

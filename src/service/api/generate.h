@@ -20,6 +20,8 @@ struct AnswerForm {
   bool logprobs = false;
   bool timings = false;
   std::vector<std::string> ignored;  // names for x-pelton-ignored
+  std::string model;    // as the client called it, for APIs whose answers say that
+  bool unload = false;  // for APIs whose requests without a prompt ask that of a model
 };
 
 struct ParsedRequest {
@@ -38,6 +40,11 @@ struct Dialect {
   // A sign of life while the model is loading; `first`: it begins the stream.
   void (*progress)(const Call& call, const ParsedRequest& parsed, bool first, const std::string& text);
   void (*end_stream)(const Call& call, const Status& error);  // of a stream that has begun
+  // For APIs whose requests may want something else. `before`: on a prep thread, once the request is
+  // read; may change what was read, or answer and say true. `loaded`: answers a request without a
+  // prompt, which only wanted its model in memory.
+  bool (*before)(const Call& call, ParsedRequest* parsed) = nullptr;
+  void (*loaded)(const Call& call, const ParsedRequest& parsed) = nullptr;
 };
 
 // Returns at once; the work is done on the prep pool.

@@ -1,6 +1,8 @@
 #include <cmath>
 
 #include "api/anthropic/fields.h"
+#include "api/llamacpp/fields.h"
+#include "api/ollama/fields.h"
 #include "api/openai/fields.h"
 #include "api/status_map.h"
 #include "codec/json_write.h"
@@ -37,15 +39,22 @@ struct Table {
 Table TableOf(BodyKind kind) {
   const auto openai = api::openai::FieldTable();
   const auto anthropic = api::anthropic::FieldTable();
+  const auto ollama = api::ollama::FieldTable();
   switch (kind) {
     case BodyKind::kNone:
     case BodyKind::kModelAction: return {};
     case BodyKind::kChat: return {openai, api::openai::kChat};
     case BodyKind::kCompletions: return {openai, api::openai::kCompletions};
-    case BodyKind::kTokenize: return {openai, api::openai::kTokenize};
+    case BodyKind::kTokenize:
+    case BodyKind::kApplyTemplate: return {openai, api::openai::kTokenize};
     case BodyKind::kDetokenize: return {openai, api::openai::kDetokenize};
     case BodyKind::kMessages: return {anthropic, api::anthropic::kMessages};
     case BodyKind::kCountTokens: return {anthropic, api::anthropic::kCountTokens};
+    case BodyKind::kLlamaCpp: return {api::llamacpp::FieldTable(), api::llamacpp::kCompletion};
+    case BodyKind::kOllamaChat: return {ollama, api::ollama::kChat};
+    case BodyKind::kOllamaGenerate: return {ollama, api::ollama::kGenerate};
+    case BodyKind::kOllamaShow: return {ollama, api::ollama::kShow};
+    case BodyKind::kOllamaPull: return {ollama, api::ollama::kPull};
   }
   return {};
 }
@@ -56,11 +65,17 @@ std::span<const std::string_view> RequiredOf(BodyKind kind) {
   static constexpr std::string_view kTokens[] = {"tokens"};
   static constexpr std::string_view kAnthropic[] = {"model", "messages", "max_tokens"};
   switch (kind) {
-    case BodyKind::kChat: return kMessages;
-    case BodyKind::kCompletions: return kPrompt;
+    case BodyKind::kChat:
+    case BodyKind::kApplyTemplate: return kMessages;
+    case BodyKind::kCompletions:
+    case BodyKind::kLlamaCpp: return kPrompt;
     case BodyKind::kDetokenize: return kTokens;
     case BodyKind::kMessages: return kAnthropic;
     case BodyKind::kCountTokens: return std::span(kAnthropic).first(2);
+    case BodyKind::kOllamaChat:
+    case BodyKind::kOllamaGenerate:
+    case BodyKind::kOllamaShow:
+    case BodyKind::kOllamaPull: return std::span(kAnthropic).first(1);
     default: return {};
   }
 }
@@ -121,7 +136,8 @@ void WriteParameters(const Route& route, JsonWriter* w) {
     w->Key("required").Value(true).Key("schema").Object().Key("type").Value("string").End();
     w->End().End();
   } else if (route.body == BodyKind::kChat || route.body == BodyKind::kCompletions ||
-             route.body == BodyKind::kMessages) {
+             route.body == BodyKind::kMessages || route.body == BodyKind::kOllamaChat ||
+             route.body == BodyKind::kOllamaGenerate || route.body == BodyKind::kLlamaCpp) {
     WriteNumber("x-request-timeout-ms", "header", int64_t{serving::kTimeoutMaxS} * 1000,
                 "As the field timeout, in milliseconds; the shorter counts.", w);
   } else if (route.pattern == "/v1/requests") {
@@ -130,8 +146,13 @@ void WriteParameters(const Route& route, JsonWriter* w) {
   }
 }
 
+std::string_view MethodKey(std::string_view method) {
+  if (method == "POST") return "post";
+  return method == "DELETE" ? "delete" : "get";
+}
+
 void WriteOperation(const Route& route, JsonWriter* w) {
-  w->Key(route.method == "POST" ? "post" : "get").Object();
+  w->Key(MethodKey(route.method)).Object();
   w->Key("summary").Value(route.summary).Key("x-access").Value(AccessName(route.access));
   w->Key("security").Array();
   if (route.access != Access::kOpen) {
@@ -142,7 +163,7 @@ void WriteOperation(const Route& route, JsonWriter* w) {
   WriteParameters(route, w);
   if (route.body != BodyKind::kNone) WriteBody(route.body, w);
   w->Key("responses").Object();
-  w->Key("200").Object().Key("description").Value("The answer.").End();
+  if (route.handler != nullptr) w->Key("200").Object().Key("description").Value("The answer.").End();
   w->Key("default").Object().Key("description").Value("An error in the API's shape.").End();
   w->End().End();
 }

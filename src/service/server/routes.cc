@@ -2,6 +2,8 @@
 
 #include "api/admin/handlers.h"
 #include "api/anthropic/handlers.h"
+#include "api/llamacpp/handlers.h"
+#include "api/ollama/handlers.h"
 #include "api/openai/handlers.h"
 
 namespace pelton::server {
@@ -9,8 +11,15 @@ namespace {
 
 namespace admin = api::admin;
 namespace anthropic = api::anthropic;
+namespace llamacpp = api::llamacpp;
+namespace ollama = api::ollama;
 namespace openai = api::openai;
 using enum Access;
+
+constexpr std::string_view kNoEmbeddings = "Embeddings are not there yet: no model of this server can embed.";
+constexpr std::string_view kOperatorsModels =
+    "Not there: models are files of this server's operator, who gives them by --model NAME=FILE and changes them "
+    "while it runs by POST /v1/admin/models/NAME/load, swap and unload.";
 
 constexpr Route kRoutes[] = {
     {"POST", "/v1/chat/completions", kUser, BodyKind::kChat, openai::ChatCompletions, true,
@@ -21,6 +30,24 @@ constexpr Route kRoutes[] = {
      "Answer a conversation (Anthropic's Messages API)."},
     {"POST", "/v1/messages/count_tokens", kUser, BodyKind::kCountTokens, anthropic::CountTokens, true,
      "Count a conversation's tokens (Anthropic's API)."},
+    {"POST", "/api/chat", kUser, BodyKind::kOllamaChat, ollama::Chat, true,
+     "Answer a conversation (Ollama's API)."},
+    {"POST", "/api/generate", kUser, BodyKind::kOllamaGenerate, ollama::Generate, true,
+     "Answer a prompt, load or unload a model (Ollama's API)."},
+    {"GET", "/api/tags", kUser, BodyKind::kNone, ollama::Tags, false, "The models (Ollama's API)."},
+    {"GET", "/api/ps", kUser, BodyKind::kNone, ollama::Running, false, "The models in memory (Ollama's API)."},
+    {"GET", "/api/version", kUser, BodyKind::kNone, ollama::Version, false,
+     "The release of Ollama whose API this one follows, and Pelton's own."},
+    {"POST", "/api/show", kUser, BodyKind::kOllamaShow, ollama::Show, false, "One model (Ollama's API)."},
+    {"POST", "/api/pull", kUser, BodyKind::kOllamaPull, ollama::Pull, false,
+     "Whether a model is there (Ollama's API); nothing is fetched."},
+    {"POST", "/api/embed", kUser, BodyKind::kNone, nullptr, false, kNoEmbeddings},
+    {"POST", "/api/embeddings", kUser, BodyKind::kNone, nullptr, false, kNoEmbeddings},
+    {"POST", "/api/create", kUser, BodyKind::kNone, nullptr, false, kOperatorsModels},
+    {"POST", "/api/copy", kUser, BodyKind::kNone, nullptr, false, kOperatorsModels},
+    {"POST", "/api/push", kUser, BodyKind::kNone, nullptr, false, kOperatorsModels},
+    {"DELETE", "/api/delete", kUser, BodyKind::kNone, nullptr, false, kOperatorsModels},
+    {"POST", "/api/blobs/{digest}", kUser, BodyKind::kNone, nullptr, false, kOperatorsModels},
     {"GET", "/v1/models", kUser, BodyKind::kNone, openai::ListModels, false,
      "The models that are served."},
     {"GET", "/v1/models/{id}", kUser, BodyKind::kNone, openai::GetModel, false, "One model."},
@@ -28,6 +55,14 @@ constexpr Route kRoutes[] = {
      "Text to token ids (vLLM's and llama.cpp's shapes)."},
     {"POST", "/detokenize", kUser, BodyKind::kDetokenize, openai::Detokenize, true,
      "Token ids to text."},
+    {"POST", "/completion", kUser, BodyKind::kLlamaCpp, llamacpp::Completion, true,
+     "Continue a text or token ids (llama.cpp's shape)."},
+    {"POST", "/apply-template", kUser, BodyKind::kApplyTemplate, llamacpp::ApplyTemplate, true,
+     "The text that a model gets for a conversation."},
+    {"GET", "/props", kUser, BodyKind::kNone, llamacpp::Props, false,
+     "The context and name of the only model (llama.cpp's shape)."},
+    {"GET", "/slots", kUser, BodyKind::kNone, nullptr, false,
+     "Not there: sequences have no slots of their own here; GET /v1/engine says what runs and waits."},
     {"GET", "/healthz", kOpen, BodyKind::kNone, admin::Healthz, false,
      "200 while the generation loops turn."},
     {"GET", "/readyz", kOpen, BodyKind::kNone, admin::Readyz, false,

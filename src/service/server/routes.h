@@ -20,6 +20,7 @@ std::string_view AccessName(Access access);
 
 // Which request and answer /openapi.json describes for a route.
 enum class BodyKind : uint8_t { kNone, kChat, kCompletions, kTokenize, kDetokenize, kMessages, kCountTokens,
+                                kOllamaChat, kOllamaGenerate, kOllamaShow, kOllamaPull, kLlamaCpp, kApplyTemplate,
                                 kModelAction };
 
 struct Route {
@@ -27,7 +28,7 @@ struct Route {
   std::string_view pattern;  // at most one "{name}", which may span slashes
   Access access;
   BodyKind body;
-  api::Handler handler;
+  api::Handler handler;      // null: known and not there (501); the summary says what instead
   bool starts_work;          // refused while draining
   std::string_view summary;
 };

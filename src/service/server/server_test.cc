@@ -22,8 +22,8 @@ TEST(Routes, EveryRowIsFoundByItsOwnMethodAndNoOther) {
     const RouteMatch match = FindRoute(route.method, path);
     ASSERT_NE(match.route, nullptr) << path;
     EXPECT_EQ(match.route->pattern, route.pattern);
-    EXPECT_EQ(FindRoute("DELETE", path).route, nullptr);
-    EXPECT_NE(FindRoute("DELETE", path).allow, "");
+    EXPECT_EQ(FindRoute("PUT", path).route, nullptr);
+    EXPECT_NE(FindRoute("PUT", path).allow, "");
     EXPECT_EQ(FindRoute("HEAD", path).route != nullptr, route.method == "GET");
   }
   EXPECT_EQ(FindRoute("GET", "/v1/models/a/b").parameter, "a/b");
@@ -190,6 +190,31 @@ TEST_F(Steps, AllowedHostsAndOriginsAreLetIn) {
   Header("access-control-request-method", "GET");
   EXPECT_EQ(Status(), 204);
   Header("origin", "https://other.example");
+  EXPECT_EQ(Status(), 403);
+}
+
+TEST_F(Steps, OllamasPathsAreRefusedInItsShape) {
+  Head("POST", "/api/create");
+  EXPECT_EQ(Status(), 501);
+  EXPECT_TRUE(last_.body.starts_with("{\"error\":\"Not there: models are files"));
+  Head("GET", "/api/nothing");
+  EXPECT_EQ(Status(), 404);
+  EXPECT_TRUE(last_.body.starts_with("{\"error\":\"there is nothing"));
+  Header("content-type", "text/plain");
+  Head("POST", "/api/chat");
+  EXPECT_EQ(Status(), 415);
+  EXPECT_TRUE(last_.body.starts_with("{\"error\":\"the body must be JSON"));
+}
+
+// All of Ollama's examples are calls of curl -d; other APIs' clients know better.
+TEST_F(Steps, CurlsDefaultTypeIsTakenOnOllamasPathsOnly) {
+  Header("content-type", "application/x-www-form-urlencoded");
+  Head("POST", "/api/chat");
+  EXPECT_EQ(Status(), 0);
+  Head("POST", "/v1/chat/completions");
+  EXPECT_EQ(Status(), 415);
+  Header("origin", "http://evil.example");
+  Head("POST", "/api/chat");
   EXPECT_EQ(Status(), 403);
 }
 

@@ -271,12 +271,12 @@ Status Catalogue::Load(std::string_view name, const std::string& path, Done done
   return OkStatus();
 }
 
-Status Catalogue::Unload(std::string_view name, Done done) {
+Status Catalogue::Unload(std::string_view name, Done done, bool until_wanted) {
   After after;
   const std::lock_guard lock(mutex_);
   Entry* entry = name.empty() ? nullptr : FindLocked(name);
   if (entry == nullptr) return NotFound("there is no such model");
-  entry->source.on_demand = false;  // stays away until an operator wants it
+  entry->source.on_demand = until_wanted;
   RefuseWaitersLocked(*entry, Unavailable(fmt::format("the model '{}' has been unloaded",
                                                       entry->source.name)));
   if (entry->job) {

@@ -148,7 +148,8 @@ class Catalogue {  // thread-safe
   // empty) when it has been, or has failed. `path` is a file that FileBelow allowed; empty: the
   // entry's own. Load with a path and a new name adds an entry.
   Status Load(std::string_view name, const std::string& path, Done done);
-  Status Unload(std::string_view name, Done done);
+  // `until_wanted`: the next request loads it again; otherwise it stays away until an operator does.
+  Status Unload(std::string_view name, Done done, bool until_wanted = false);
   // The new file is loaded beside the old, which serves on. `evict`: when memory is short the old
   // one goes first (its requests finish), and comes back should the new one fail.
   Status Swap(std::string_view name, const std::string& path, bool evict, Done done);

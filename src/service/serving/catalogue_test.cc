@@ -217,6 +217,19 @@ TEST_F(CatalogueTest, UnloadWaitsForWhoUsesTheModel) {
   EXPECT_EQ(unload.calls, 2);
 }
 
+TEST_F(CatalogueTest, AnUnloadUntilWantedEndsWithTheNextRequest) {
+  Ready({{"a", "x"}});
+  Outcome unload;
+  ASSERT_TRUE(catalogue_->Unload("a", unload.Done(), /*until_wanted=*/true).ok());
+  catalogue_->DestroyRetired();
+  EXPECT_EQ(State(), kUnloaded);
+  EXPECT_TRUE(unload.calls == 1 && unload.status.ok());
+  EXPECT_FALSE(catalogue_->Find("a").ok());
+  EXPECT_EQ(State(), kLoading);
+  ASSERT_TRUE(LoadNext());
+  EXPECT_EQ(State(), kReady);
+}
+
 // draining → loading: wanted again before the last request was done.
 TEST_F(CatalogueTest, LoadWhileDrainingLoadsAfterwards) {
   Ready({{"a", "x"}});

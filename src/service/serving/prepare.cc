@@ -22,7 +22,7 @@ Result<std::vector<TokenId>> TokensOf(const Prompt& prompt, const Backend& backe
   }
   if (const auto* text = std::get_if<TextPrompt>(&prompt)) {
     return backend.Tokenize(text->text, {.add_special = text->add_special,
-                                         .parse_special = false});
+                                         .parse_special = text->parse_special});
   }
   return std::get<TokenPrompt>(prompt);
 }

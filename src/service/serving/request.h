@@ -29,6 +29,7 @@ inline constexpr int kTimeoutMaxS = 86'400;
 struct TextPrompt {
   std::string text;
   bool add_special = true;  // BOS in front when the model wants one
+  bool parse_special = false;  // control tokens written in the text become their ids
 };
 using TokenPrompt = std::vector<backend::TokenId>;
 using Prompt = std::variant<backend::ChatPrompt, TextPrompt, TokenPrompt>;

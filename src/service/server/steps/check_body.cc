@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "api/ollama/error.h"
 #include "api/status_map.h"
 #include "server/steps/steps.h"
 
@@ -25,12 +26,18 @@ bool IsJson(std::string_view content_type) {
          type == "application/json;charset=utf-8" || type == "application/json;charset=utf8";
 }
 
+// What curl -d says of every body, as in all of Ollama's examples. Pages of other origins, which can send
+// it too, have been refused by now.
+bool IsCurlsDefault(std::string_view content_type, std::string_view path) {
+  return api::ollama::IsPath(path) && Normal(content_type) == "application/x-www-form-urlencoded";
+}
+
 }  // namespace
 
 Refusal CheckBody(const StepContext& context, const net::RequestHead& head, RequestFacts* facts) {
   if (facts->match.route->body == BodyKind::kNone) return std::nullopt;
   const auto type = head.headers.Find("content-type");
-  if (type && !IsJson(*type)) {
+  if (type && !IsJson(*type) && !IsCurlsDefault(*type, head.path)) {
     return api::HttpErrorResponse(
         415, "the body must be JSON: send content-type: application/json");
   }

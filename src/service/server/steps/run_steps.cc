@@ -1,4 +1,5 @@
 #include "api/anthropic/error.h"
+#include "api/ollama/error.h"
 #include "server/steps/steps.h"
 
 namespace pelton::server {
@@ -15,6 +16,7 @@ constexpr Step kSteps[] = {
     CheckMethod,
     Authorise,
     CheckDraining,
+    CheckHandler,
     CheckBody,
 };
 
@@ -25,6 +27,7 @@ Refusal RunSteps(const StepContext& context, const net::RequestHead& head, Reque
     Refusal refusal = step(context, head, facts);
     if (!refusal) continue;
     if (api::anthropic::IsPath(head.path)) api::anthropic::Reshape(facts->request_id, &*refusal);
+    if (api::ollama::IsPath(head.path)) api::ollama::Reshape(&*refusal);
     return refusal;
   }
   return std::nullopt;

@@ -43,6 +43,7 @@ Refusal Authenticate(const StepContext&, const net::RequestHead&, RequestFacts*)
 Refusal CheckMethod(const StepContext&, const net::RequestHead&, RequestFacts*);
 Refusal Authorise(const StepContext&, const net::RequestHead&, RequestFacts*);
 Refusal CheckDraining(const StepContext&, const net::RequestHead&, RequestFacts*);
+Refusal CheckHandler(const StepContext&, const net::RequestHead&, RequestFacts*);
 Refusal CheckBody(const StepContext&, const net::RequestHead&, RequestFacts*);
 
 // Runs them in order; the first answer ends it.
