@@ -73,4 +73,5 @@ export async function ask(page, text) {
 }
 
 export const answers = (page) => page.getByRole("article", { name: "Answer" });
-export const finished = (page) => page.locator('article.answer[aria-busy="false"]').last().waitFor();
+// Waits until the conversation's first `count` answers have ended.
+export const finished = (page, count = 1) => page.locator('article.answer[aria-busy="false"]').nth(count - 1).waitFor();

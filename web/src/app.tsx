@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError, listModels, type Model } from "./api";
 import { Composer } from "./composer";
-import { useConversation } from "./conversation";
+import { messagesOf, useConversation } from "./conversation";
 import { CodePanel, SettingsPanel } from "./dialogs";
 import icon from "./icon.svg";
 import { initialSettings, rememberKey, requestOf, saveTheme, schemaFault, type Settings } from "./settings";
@@ -71,7 +71,7 @@ function Welcome({ fault, onPick, onKey, onRetry, disabled }: WelcomeProps) {
   return (
     <section class="welcome">
       <h1>What would you like to know?</h1>
-      <p>Everything you write stays on this server.</p>
+      <p>What you write goes to this server and nowhere else.</p>
       {fault && (
         <div class="fault" role="alert">
           <p>{fault.message}</p>
@@ -124,9 +124,7 @@ export function App() {
     talk.send(text, settings);
   };
   const last = talk.turns.at(-1);
-  const history = talk.turns
-    .filter((turn) => turn.text !== "")
-    .map((turn) => ({ role: turn.role, content: turn.text }));
+  const history = messagesOf(talk.turns);
   if (history.at(-1)?.role === "assistant") history.pop(); // the request that led to it
   const shown = history.length > 0 ? history : [{ role: "user" as const, content: SUGGESTIONS[0]! }];
   const close = () => setOpen(null);

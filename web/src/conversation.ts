@@ -26,6 +26,16 @@ function figures(sent: number, first: number, last: number, pieces: number, usag
   return { tokens, firstMs: first - sent, rate };
 }
 
+// What the model is told of the turns. A question that got no text is left out: templates want the
+// roles to take turns.
+export function messagesOf(turns: Turn[]): Message[] {
+  const told = turns.filter((turn, i) => {
+    const answer = turn.role === "user" ? turns[i + 1] : turn;
+    return answer === undefined || answer.text !== "" || answer.state === "running";
+  });
+  return told.filter((turn) => turn.text !== "").map((turn) => ({ role: turn.role, content: turn.text }));
+}
+
 export function useConversation(onRefused: (error: ApiError) => void) {
   const [turns, setTurns] = useState<Turn[]>([]);
   const running = useRef<AbortController | null>(null);
@@ -39,9 +49,7 @@ export function useConversation(onRefused: (error: ApiError) => void) {
     const control = new AbortController();
     running.current = control;
     setTurns([...history, { id, role: "assistant", text: "", state: "running" }]);
-    const messages: Message[] = history
-      .filter((turn) => turn.role === "user" || turn.text !== "")
-      .map((turn) => ({ role: turn.role, content: turn.text }));
+    const messages = messagesOf(history);
     const sent = performance.now();
     let text = "", first = 0, last = 0, pieces = 0, frame = 0;
     let finish: string | undefined, usage: Usage | undefined;

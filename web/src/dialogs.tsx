@@ -1,6 +1,6 @@
 // The two panels beside the conversation. Modal: the browser keeps the focus inside, Esc closes.
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type ChatRequest, type Model } from "./api";
 import { CopyButton } from "./code_block";
 import { LANGUAGES, type Language, sample } from "./samples";
@@ -8,16 +8,18 @@ import { schemaFault, type Settings } from "./settings";
 
 interface PanelProps {
   title: string;
+  wide?: boolean;
   onClose: () => void;
   children: ComponentChildren;
 }
 
-function Panel({ title, onClose, children }: PanelProps) {
+function Panel({ title, wide, onClose, children }: PanelProps) {
   const panel = useRef<HTMLDialogElement>(null);
-  useEffect(() => panel.current!.showModal(), []);
+  useLayoutEffect(() => panel.current!.showModal(), []);
   return (
     <dialog
       ref={panel}
+      class={wide ? "wide" : undefined}
       aria-label={title}
       onClose={onClose}
       onClick={(event) => event.target === event.currentTarget && event.currentTarget.close()}
@@ -132,7 +134,7 @@ export function CodePanel({ request, withKey, onClose }: CodeProps) {
   const [language, setLanguage] = useState<Language>("curl");
   const text = sample(language, request, withKey);
   return (
-    <Panel title="The same request as code" onClose={onClose}>
+    <Panel title="The same request as code" wide onClose={onClose}>
       <fieldset class="choice">
         <legend class="hidden">Language</legend>
         {LANGUAGES.map((name) => (

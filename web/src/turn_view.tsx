@@ -7,7 +7,7 @@ function figuresText({ tokens, firstMs, rate }: Figures): string {
   const first = firstMs < 1000 ? `${Math.round(firstMs)} ms` : `${(firstMs / 1000).toFixed(1)} s`;
   const parts = [`${tokens} ${tokens === 1 ? "token" : "tokens"}`];
   if (rate !== undefined) parts.push(`${rate.toFixed(rate < 100 ? 1 : 0)} tokens/s`);
-  return [...parts, `first after ${first}`].join(" · ");
+  return [...parts, `first token after ${first}`].join(" · ");
 }
 
 const ENDS: Record<string, string> = {
@@ -61,5 +61,5 @@ export const TurnView = memo(
     ) : (
       <Answer turn={turn} onAgain={onAgain} />
     ),
-  (a, b) => a.turn === b.turn && !a.onAgain === !b.onAgain && a.turn.state !== "running" && !a.onAgain,
+  (a, b) => a.turn === b.turn && !a.onAgain && !b.onAgain,
 );
