@@ -30,6 +30,7 @@ export interface Usage {
 
 export interface Piece {
   text: string;
+  note?: string; // what the server says while there is no text yet
   finish?: string;
   usage?: Usage;
 }
@@ -92,7 +93,12 @@ export async function* chat(request: ChatRequest, key: string, signal: AbortSign
     signal,
   });
   if (!reply.body) return;
-  for await (const data of events(reply.body)) {
+  for await (const event of events(reply.body)) {
+    if ("comment" in event) {
+      yield { text: "", note: event.comment };
+      continue;
+    }
+    const { data } = event;
     if (data === "[DONE]") return;
     const message = sentence(data);
     if (message !== undefined) throw new ApiError(message, reply.status);

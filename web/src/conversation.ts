@@ -8,6 +8,7 @@ export interface Turn {
   role: "user" | "assistant";
   text: string;
   state: "running" | "done" | "stopped" | "failed";
+  note?: string;
   error?: string;
   finish?: string;
   figures?: Figures;
@@ -52,10 +53,10 @@ export function useConversation(onRefused: (error: ApiError) => void) {
     const messages = messagesOf(history);
     const sent = performance.now();
     let text = "", first = 0, last = 0, pieces = 0, frame = 0;
-    let finish: string | undefined, usage: Usage | undefined;
+    let finish: string | undefined, note: string | undefined, usage: Usage | undefined;
     const show = () => {
       frame = 0;
-      patch(id, { text, figures: figures(sent, first, last, pieces, usage) });
+      patch(id, { text, note, figures: figures(sent, first, last, pieces, usage) });
     };
     let end: Partial<Turn> = { state: "done" };
     try {
@@ -66,6 +67,7 @@ export function useConversation(onRefused: (error: ApiError) => void) {
           pieces++;
           text += piece.text;
         }
+        note = piece.note || note;
         finish = piece.finish ?? finish;
         usage = piece.usage ?? usage;
         frame ||= requestAnimationFrame(show); // at most one drawing a frame

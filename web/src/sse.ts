@@ -1,5 +1,8 @@
-// The data of each server-sent event of a stream.
-export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+// The data of each server-sent event of a stream, and its comments: the server says in them that a
+// model is being loaded.
+export type Event = { data: string } | { comment: string };
+
+export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<Event> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
   let rest = "";
@@ -12,8 +15,10 @@ export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<
       rest = lines.pop() ?? "";
       for (const line of lines) {
         if (line === "" && data.length > 0) {
-          yield data.join("\n");
+          yield { data: data.join("\n") };
           data = [];
+        } else if (line.startsWith(":")) {
+          yield { comment: line.slice(1).trim() };
         } else if (line.startsWith("data:")) {
           data.push(line.slice(line[5] === " " ? 6 : 5));
         }

@@ -24,7 +24,7 @@ function Answer({ turn, onAgain }: { turn: Turn; onAgain?: () => void }) {
       {turn.state === "running" && turn.text === "" && (
         <p class="waiting">
           <span class="dot" />
-          <span class="hidden">Waiting for the first token</span>
+          {turn.note ? <span>{turn.note}</span> : <span class="hidden">Waiting for the first token</span>}
         </p>
       )}
       {turn.error !== undefined && (
