@@ -218,7 +218,7 @@ test("everything is done with the keyboard alone", async () => {
   await keys.press("Enter");
   await page.locator("dialog[open]").waitFor();
   await keys.press("Escape");
-  assert.equal(await page.locator("dialog").count(), 0);
+  await page.locator("dialog").waitFor({ state: "detached" });
   assert.equal(await focused(), "Code");
   await page.getByLabel("Model").focus();
   await keys.type("slow");
