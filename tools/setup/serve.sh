@@ -3,4 +3,4 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/paths.sh"
 # What scripts export for themselves is nothing to the program, which warns of PELTON_* it does not know.
-exec env -u PELTON_ROOT -u PELTON_VENV -u PELTON_NODE_MODULES "$PELTON_BIN" serve --model "${MODEL:-smollm2=$PELTON_MODEL_SMOLLM2}" --host 127.0.0.1 --port "${PORT:-8080}"
+exec env -u PELTON_ROOT -u PELTON_VENV "$PELTON_BIN" serve --model "${MODEL:-smollm2=$PELTON_MODEL_SMOLLM2}" --host 127.0.0.1 --port "${PORT:-8080}"

@@ -122,22 +122,22 @@ test_venv() {
   step "Python environment of the tests" make_test_venv
 }
 
+# node_modules FOLDER: the packages of its package-lock.json.
 node_modules() {
-  [ -n "$PELTON_NODE_MODULES" ] || return 0
-  local here=$PELTON_ROOT/tests/clients dir
-  dir=$(dirname "$PELTON_NODE_MODULES")
+  local here=$PELTON_ROOT/$1 modules dir
+  modules=$(node_modules_of "$here")
+  dir=$(dirname "$modules")
   if ! command -v npm >/dev/null; then
-    echo "set-up: no npm: the tests with the Node client will not run (Node 20 or newer is needed)"
+    echo "set-up: no npm: the tests with Node will not run (Node 20 or newer is needed)"
     return
   fi
   if [ ! -f "$dir/.ready" ]; then
     mkdir -p "$dir"
     cp "$here/package.json" "$here/package-lock.json" "$dir/"
-    step "Node packages of the tests" npm ci --prefix "$dir" --ignore-scripts --no-audit --no-fund --cache "$PELTON_CACHE/npm"
+    step "Node packages of $1" npm ci --prefix "$dir" --ignore-scripts --no-audit --no-fund --cache "$PELTON_CACHE/npm"
     touch "$dir/.ready"
   fi
-  [ "$(readlink "$here/node_modules" 2>/dev/null)" = "$PELTON_NODE_MODULES" ] ||
-    ln -sfn "$PELTON_NODE_MODULES" "$here/node_modules"
+  [ "$(readlink "$here/node_modules" 2>/dev/null)" = "$modules" ] || ln -sfn "$modules" "$here/node_modules"
 }
 
 mkdir -p "$PELTON_CACHE"
@@ -150,5 +150,6 @@ case $goal in serve | test | bench) model smollm2 ;; esac
 case $goal in test | bench) model gemma3 ;; esac
 if [ "$goal" = test ]; then
   test_venv
-  node_modules
+  node_modules tests/clients
+  node_modules tests/browser
 fi

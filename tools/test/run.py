@@ -40,7 +40,7 @@ def environment() -> dict:
     text = subprocess.run(["bash", "-c", "source tools/setup/paths.sh && env -0"], cwd=ROOT,
                           check=True, capture_output=True).stdout
     found = dict(item.split("=", 1) for item in text.decode().split("\0") if "=" in item)
-    for only_for_scripts in ("PELTON_ROOT", "PELTON_VENV", "PELTON_NODE_MODULES"):
+    for only_for_scripts in ("PELTON_ROOT", "PELTON_VENV"):
         found.pop(only_for_scripts, None)  # the program warns of PELTON_* that it does not know
     return found
 

@@ -12,8 +12,11 @@ for need in ${needs//,/ }; do
     gemma3) [ -f "$PELTON_MODEL_GEMMA3" ] || not_run "no $PELTON_MODEL_GEMMA3 (make test gets it)" ;;
     node)
       command -v node >/dev/null || not_run "no node"
-      [ -d "$PELTON_NODE_MODULES" ] || not_run "no Node packages (make test gets them)"
-      ln -sfn "$PELTON_NODE_MODULES" "$PELTON_ROOT/tests/clients/node_modules"
+      folder=$(dirname "$file")
+      if [ "${file##*.}" = mjs ]; then
+        [ -d "$(node_modules_of "$folder")" ] || not_run "no Node packages (make test gets them)"
+        ln -sfn "$(node_modules_of "$folder")" "$folder/node_modules"
+      fi
       ;;
     /*) [ -e "$need" ] || not_run "no $need" ;;
     *) command -v "$need" >/dev/null || not_run "no $need" ;;
@@ -22,7 +25,7 @@ done
 export PELTON_PACKED_CACHE=off  # tests leave nothing in the folders of the user
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$PELTON_ROOT/tests${PYTHONPATH:+:$PYTHONPATH}"
 python=$PELTON_VENV/bin/python
-unset PELTON_ROOT PELTON_VENV PELTON_NODE_MODULES # the program warns of PELTON_* that it does not know
+unset PELTON_ROOT PELTON_VENV # the program warns of PELTON_* that it does not know
 case $file in
   *.py) [ -x "$python" ] || not_run "no Python environment (make test makes it)" ;;&
   */test_*.py) exec "$python" -m pytest -q -p no:cacheprovider "$file" "$@" ;;

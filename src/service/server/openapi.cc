@@ -182,6 +182,7 @@ std::string OpenApiText(std::string_view version) {
   w.Key("paths").Object();
   const auto routes = RouteTable();
   for (size_t i = 0; i < routes.size(); ++i) {  // no two rows share a pattern
+    if (routes[i].access == Access::kPage) continue;
     w.Key(routes[i].pattern).Object();
     WriteOperation(routes[i], &w);
     w.End();

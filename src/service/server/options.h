@@ -32,6 +32,7 @@ struct KeyEntry {
 struct ServerOptions {
   net::ServerOptions net;
   bool allow_unauthenticated = false;
+  std::string playground = "on";
   std::string api_key_file;
   std::vector<KeyEntry> keys;
   std::vector<std::string> cors_origins;
@@ -53,6 +54,9 @@ struct ServerOptions {
                            .yaml_only = true});
     v.Field("allow-unauthenticated", allow_unauthenticated,
             {.help = "Listen on any address without keys; then everyone is a user."});
+    v.Field("playground", playground,
+            {.help = "The page at / that tries the models in a browser. The page needs no key; what "
+                     "it asks of the API does.", .choices = {"on", "off"}});
     v.Field("cors-origin", cors_origins,
             {.help = "Origin whose pages may call this server from a browser; * for all. "
                      "Repeatable; off by default."});

@@ -5,6 +5,7 @@
 #include "api/llamacpp/handlers.h"
 #include "api/ollama/handlers.h"
 #include "api/openai/handlers.h"
+#include "server/playground.h"
 
 namespace pelton::server {
 namespace {
@@ -87,6 +88,8 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/admin/models/{name}/swap", kOperator, BodyKind::kModelAction, admin::SwapModel,
      true, "Load another file beside a model, then let it take the name over."},
     {"GET", "/openapi.json", kUser, BodyKind::kNone, OpenApi, false, "This description."},
+    {"GET", "/", kPage, BodyKind::kNone, PlaygroundPage, false, "The playground."},
+    {"GET", "/assets/{file}", kPage, BodyKind::kNone, PlaygroundAsset, false, "Its parts."},
 };
 
 // The parameter when `path` has the pattern's form; nothing otherwise.
@@ -106,7 +109,8 @@ bool Matches(std::string_view pattern, std::string_view path, std::string* param
 
 std::string_view AccessName(Access access) {
   switch (access) {
-    case kOpen: return "open";
+    case kOpen:
+    case kPage: return "open";
     case kUser: return "user";
     case kOperator: return "operator";
   }
@@ -131,6 +135,11 @@ RouteMatch FindRoute(std::string_view method, std::string_view path) {
   }
   if (!match.allow.empty()) match.allow += ", OPTIONS";
   return match;
+}
+
+bool IsPagePath(std::string_view path) {
+  const RouteMatch match = FindRoute("GET", path);
+  return match.route != nullptr && match.route->access == Access::kPage;
 }
 
 }  // namespace pelton::server

@@ -13,6 +13,7 @@ namespace pelton::server {
 
 enum class Access : uint8_t {
   kOpen,      // probes: no key
+  kPage,      // the playground: no key, not there with --playground off, not part of the API
   kUser,      // any key
   kOperator,  // keys of role operator
 };
@@ -41,6 +42,9 @@ struct RouteMatch {
   std::string allow;  // methods of the path; empty when no route has it
 };
 RouteMatch FindRoute(std::string_view method, std::string_view path);
+
+// True for the paths of routes with access kPage, with any method.
+bool IsPagePath(std::string_view path);
 
 // GET /openapi.json: OpenAPI 3.1 of the table.
 void OpenApi(const api::Call& call);

@@ -31,7 +31,7 @@ TEST(Routes, EveryRowIsFoundByItsOwnMethodAndNoOther) {
 
 // CVE-2026-48746, CVE-2026-49468 and their kind: what is not exactly a route is none.
 TEST(Routes, NearMissesAreNoRoutes) {
-  for (const char* path : {"/", "/v1", "/v1/", "/v1/models/", "/V1/models", "/v1/models?x",
+  for (const char* path : {"/assets", "/assets/", "/index.html", "/v1", "/v1/", "/v1/models/", "/V1/models", "/v1/models?x",
                            "/healthz/", "/healthz/x", "//healthz", "/metrics;x", "/admin",
                            "/invocations", "/v2/embed", "/pause", "*", "",
                            "/v1/admin/models/", "/v1/admin/models//load",
@@ -40,20 +40,25 @@ TEST(Routes, NearMissesAreNoRoutes) {
   }
 }
 
-TEST(Routes, OnlyProbesAreOpen) {
+TEST(Routes, OnlyProbesAndThePlaygroundAreOpen) {
   std::set<std::string_view> open;
   for (const Route& route : RouteTable()) {
-    if (route.access == Access::kOpen) open.insert(route.pattern);
+    if (route.access != Access::kUser && route.access != Access::kOperator) {
+      open.insert(route.pattern);
+    }
   }
-  EXPECT_EQ(open, (std::set<std::string_view>{"/healthz", "/readyz", "/health", "/ping"}));
+  EXPECT_EQ(open, (std::set<std::string_view>{"/healthz", "/readyz", "/health", "/ping", "/",
+                                              "/assets/{file}"}));
 }
 
-TEST(Routes, TheDescriptionHasExactlyTheTable) {
+TEST(Routes, TheDescriptionHasExactlyTheTableWithoutPages) {
   const auto json = codec::ParseJson(OpenApiText("1"));
   ASSERT_TRUE(json.ok()) << json.status().message();
   std::set<std::string> described, table;
   for (const auto& [path, item] : *json->Find("paths")->AsObject()) described.insert(path);
-  for (const Route& route : RouteTable()) table.emplace(route.pattern);
+  for (const Route& route : RouteTable()) {
+    if (route.access != Access::kPage) table.emplace(route.pattern);
+  }
   EXPECT_EQ(described, table);
 }
 
@@ -216,6 +221,54 @@ TEST_F(Steps, CurlsDefaultTypeIsTakenOnOllamasPathsOnly) {
   Header("origin", "http://evil.example");
   Head("POST", "/api/chat");
   EXPECT_EQ(Status(), 403);
+}
+
+// The playground behind a name that --allowed-host lets in posts with that name as its origin.
+TEST_F(Steps, ThePageOfAnAcceptedHostMayCallItsOwnServer) {
+  options_.allowed_hosts = {"box.lan"};
+  Head("POST", "/v1/chat/completions");
+  for (const auto& [host, origin] : std::vector<std::pair<std::string, std::string>>{
+           {"box.lan:8080", "http://box.lan:8080"}, {"box.lan", "http://box.lan"},
+           {"box.lan", "https://box.lan"}, {"Box.LAN:1", "http://box.lan:1"},
+           {"127.0.0.1:8080", "http://127.0.0.1:8080"}, {"[::1]:8080", "http://[::1]:8080"}}) {
+    Header("host", host);
+    Header("origin", origin);
+    EXPECT_EQ(Status(), 0) << host << " " << origin;
+    EXPECT_TRUE(facts_.cors_origin.empty());  // its own page needs no CORS
+  }
+  for (const auto& [host, origin] : std::vector<std::pair<std::string, std::string>>{
+           {"box.lan:8080", "http://box.lan:9090"}, {"box.lan:8080", "http://box.lan"},
+           {"box.lan", "http://box.lan.evil.example"}, {"box.lan", "http://evil.example"},
+           {"box.lan", "box.lan"}, {"box.lan", "ftp://box.lan"}, {"box.lan", "http://x@box.lan"},
+           {"box.lan", "http://box.lan/"}, {"box.lan", "null"}, {"localhost", "http://box.lan"},
+           // Rebinding: names that are equal, but not ours.
+           {"evil.example", "http://evil.example"}, {"evil.example:8080", "http://evil.example:8080"},
+           {"box.lan.evil.example", "http://box.lan.evil.example"}}) {
+    Header("host", host);
+    Header("origin", origin);
+    EXPECT_EQ(Status(), 403) << host << " " << origin;
+  }
+}
+
+TEST_F(Steps, ThePlaygroundNeedsNoKeyAndIsGoneWhenOff) {
+  Keys({{"acme", identity::Role::kUser, codec::Sha256("user-key")}});
+  for (const char* path : {"/", "/assets/x.js"}) {
+    options_.playground = "on";
+    Head("GET", path);
+    EXPECT_EQ(Status(), 0) << path;
+    Head("HEAD", path);
+    EXPECT_EQ(Status(), 0) << path;
+    Head("POST", path);
+    EXPECT_EQ(Status(), 401) << path;
+    options_.playground = "off";
+    Head("GET", path);
+    EXPECT_EQ(Status(), 401) << path;  // as any unknown path
+    Keys({});
+    EXPECT_EQ(Status(), 404) << path;
+    Head("POST", path);
+    EXPECT_EQ(Status(), 404) << path;
+    Keys({{"acme", identity::Role::kUser, codec::Sha256("user-key")}});
+  }
 }
 
 TEST_F(Steps, WithKeysNothingButProbesIsOpenAndNobodyLearnsOfRoutes) {

@@ -3,11 +3,13 @@
 
 namespace pelton::server {
 
-// Deny by default: only routes marked open go without.
+// Deny by default: only routes marked open, and pages, go without.
 Refusal Authenticate(const StepContext& context, const net::RequestHead& head,
                      RequestFacts* facts) {
   const Route* route = facts->match.route;
-  if (route != nullptr && route->access == Access::kOpen) return std::nullopt;
+  if (route != nullptr && (route->access == Access::kOpen || route->access == Access::kPage)) {
+    return std::nullopt;
+  }
   identity::Credentials credentials;
   credentials.authorization = head.headers.Find("authorization");
   credentials.x_api_key = head.headers.Find("x-api-key");

@@ -5,8 +5,11 @@
 
 namespace pelton::server {
 
-Refusal FindItsRoute(const StepContext&, const net::RequestHead& head, RequestFacts* facts) {
+Refusal FindItsRoute(const StepContext& context, const net::RequestHead& head,
+                     RequestFacts* facts) {
   facts->match = FindRoute(head.method, head.path);
+  const bool pages = context.options.playground == "on";
+  if (!pages && IsPagePath(head.path)) facts->match = {};
   return std::nullopt;  // an unknown path is told only to who may know (CheckMethod)
 }
 
