@@ -37,6 +37,7 @@ void CheckTensors(std::span<const std::byte> bytes) {
     Require(row && *row == tensor.data.size() && tensor.elements() > 0);
     format::HfTensorName(tensor.name, "llama", true);
     format::HfTensorName(tensor.name, "gemma3", false);
+    format::HfTensorName(tensor.name, "olmo2", false);
     total += tensor.data.size();
   }
   Require(total <= bytes.size());

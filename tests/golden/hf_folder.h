@@ -50,7 +50,15 @@ class HfFolderWriter {
   codec::Json Tokenizer() const;
 
  private:
-  bool gemma() const { return architecture_ == "gemma3"; }
+  bool gemma() const { return architecture_.starts_with("gemma"); }
+  bool gemma3() const { return architecture_ == "gemma3"; }
+  std::string ClassName() const {
+    static const std::map<std::string, std::string> kNames = {
+        {"gemma2", "Gemma2ForCausalLM"}, {"gemma3", "Gemma3ForCausalLM"}, {"olmo2", "Olmo2ForCausalLM"},
+        {"phi3", "Phi3ForCausalLM"}, {"qwen2", "Qwen2ForCausalLM"}, {"qwen3", "Qwen3ForCausalLM"}};
+    if (const auto it = kNames.find(architecture_); it != kNames.end()) return it->second;
+    return Own("attention.sliding_window") > 0 ? "MistralForCausalLM" : "LlamaForCausalLM";
+  }
   uint64_t Number(const std::string& key) const { return file_.metadata().UintOr(key, 0).value(); }
   uint64_t Own(const std::string& key) const { return Number(architecture_ + "." + key); }
   double Real(const std::string& key) const {
@@ -69,7 +77,7 @@ class HfFolderWriter {
     const uint64_t window = Own("attention.sliding_window");
     codec::Json c;
     codec::Json classes;
-    classes.Push(gemma() ? "Gemma3ForCausalLM" : window > 0 ? "MistralForCausalLM" : "LlamaForCausalLM");
+    classes.Push(ClassName());
     c.Set("architectures", classes);
     c.Set("num_hidden_layers", Own("block_count"));
     c.Set("hidden_size", Own("embedding_length"));
@@ -90,7 +98,17 @@ class HfFolderWriter {
       linear.Set("factor", Real("rope.scaling.factor"));
     }
     const double theta = Real("rope.freq_base");
-    if (!gemma()) {
+    if (gemma()) c.Set("query_pre_attn_scalar", Own("attention.key_length"));
+    if (architecture_ == "gemma2") {
+      c.Set("attn_logit_softcapping", Real("attn_logit_softcapping"));
+      c.Set("final_logit_softcapping", Real("final_logit_softcapping"));
+    }
+    if (file_.Find("rope_factors_short.weight") != nullptr) {
+      c.Set("partial_rotary_factor", static_cast<double>(Own("rope.dimension_count")) /
+                                         static_cast<double>(Own("attention.key_length")));
+      c.Set("original_max_position_embeddings", Own("rope.scaling.original_context_length"));
+    }
+    if (!gemma3()) {
       c.Set("rope_theta", theta);
       c.Set("rope_scaling", rope_.empty() ? linear : *codec::ParseJson(rope_));
       return c;
@@ -108,7 +126,6 @@ class HfFolderWriter {
       types.Push((i + 1) % 6 == 0 ? "full_attention" : "sliding_attention");
     }
     c.Set("layer_types", types);
-    c.Set("query_pre_attn_scalar", Own("attention.key_length"));
     return c;
   }
 
@@ -123,12 +140,14 @@ class HfFolderWriter {
         {"attn_output", "self_attn.o_proj"}, {"ffn_gate", "mlp.gate_proj"}, {"ffn_up", "mlp.up_proj"},
         {"ffn_down", "mlp.down_proj"},   {"attn_norm", "input_layernorm"},
         {"attn_q_norm", "self_attn.q_norm"}, {"attn_k_norm", "self_attn.k_norm"},
+        {"attn_qkv", "self_attn.qkv_proj"},
         {"ffn_norm", gemma() ? "pre_feedforward_layernorm" : "post_attention_layernorm"},
         {"post_attention_norm", "post_attention_layernorm"}, {"post_ffw_norm", "post_feedforward_layernorm"}};
     const size_t dot = ours.find('.', 4), end = ours.rfind('.');
     if (!ours.starts_with("blk.") || end <= dot) return "";
-    return fmt::format("model.layers.{}.{}.weight", ours.substr(4, dot - 4),
-                       inside.at(ours.substr(dot + 1, end - dot - 1)));
+    if (architecture_ == "phi3") inside["ffn_up"] = "mlp.gate_up_proj";
+    return fmt::format("model.layers.{}.{}{}", ours.substr(4, dot - 4),
+                       inside.at(ours.substr(dot + 1, end - dot - 1)), ours.substr(end));
   }
 
   // The tensor's numbers as transformers keeps them.
@@ -140,7 +159,7 @@ class HfFolderWriter {
       for (float& v : values) v -= 1.f;
     }
     const bool q = tensor.name.ends_with("attn_q.weight"), k = tensor.name.ends_with("attn_k.weight");
-    if (gemma() || !(q || k)) return values;
+    if (architecture_ != "llama" || !(q || k)) return values;
     // GGUF has dimensions i and i + half of a head side by side.
     const int64_t heads = static_cast<int64_t>(q ? Own("attention.head_count") : Own("attention.head_count_kv"));
     const int64_t width = tensor.shape[0] / heads, inputs = tensor.shape[1];

@@ -73,7 +73,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Case{"llama", 1, ""},
                     Case{"llama3", 3, R"({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
                                           "high_freq_factor": 4.0, "original_max_position_embeddings": 64})"},
-                    Case{"llama-linear", 1, ""}, Case{"mistral", 2, ""}, Case{"gemma3", 1, ""}),
+                    Case{"llama-linear", 1, ""}, Case{"mistral", 2, ""}, Case{"gemma3", 1, ""},
+                    Case{"gemma2", 1, ""}, Case{"olmo2", 2, ""}, Case{"phi3", 1, ""}, Case{"qwen2", 1, ""},
+                    Case{"qwen3", 1, ""},
+                    Case{"phi3-long", 1, R"({"rope_type": "longrope", "short_factor": [1, 1.25, 1.5, 1.75, 2, 2.25],
+                                             "long_factor": [4, 5, 6, 7, 8, 9]})"}),
     [](const auto& info) {
       std::string name = info.param.name;
       std::replace(name.begin(), name.end(), '-', '_');

@@ -1,4 +1,4 @@
-// config.json of the Llama family and Gemma 3 → GGUF's keys.
+// config.json of the families that are read → GGUF's keys.
 // Sources: the published configurations, and the defaults of transformers' configuration classes.
 #include <fmt/format.h>
 
@@ -17,10 +17,19 @@ constexpr uint64_t kWholeMax = 1u << 30;  // the models' own bounds are narrower
 struct Family {
   std::string_view class_name;  // of "architectures"
   std::string_view architecture;
+  // What transformers takes where the configuration says nothing.
+  uint64_t context = 2048;
+  uint64_t head_dim = 0;  // 0: hidden_size / num_attention_heads
+  double eps = 1e-6;
 };
 constexpr Family kFamilies[] = {{"LlamaForCausalLM", "llama"},
                                 {"MistralForCausalLM", "llama"},
-                                {"Gemma3ForCausalLM", "gemma3"}};
+                                {"Gemma2ForCausalLM", "gemma2", 8192, 256},
+                                {"Gemma3ForCausalLM", "gemma3", 131072, 256},
+                                {"Olmo2ForCausalLM", "olmo2", 2048, 0, 1e-5},
+                                {"Phi3ForCausalLM", "phi3", 4096, 0, 1e-5},
+                                {"Qwen2ForCausalLM", "qwen2", 32768},
+                                {"Qwen3ForCausalLM", "qwen3", 32768, 128}};
 
 Status NotSupported(std::string_view what) {
   return Unimplemented(fmt::format("config.json: {} is not supported", what));
@@ -108,20 +117,64 @@ Status ReadRope(const Json* rope, double theta, uint64_t head_dim, ConfigReader&
   return OkStatus();
 }
 
+// rope_parameters (transformers 5) or rope_scaling (before), or null; and the base beside it.
+Status ReadRopeOf(const Json& config, uint64_t rope_dim, ConfigReader& reader, HfModel& model) {
+  const Json* rope = Member(&config, "rope_parameters");
+  if (rope == nullptr) rope = Member(&config, "rope_scaling");
+  return ReadRope(rope, NumberMember(&config, "rope_theta").value_or(10000.0), rope_dim, reader, model);
+}
+
+// Qwen2, Qwen3 and OLMo 2.
+Status ReadPlain(const Json& config, uint64_t head_dim, ConfigReader& reader, HfModel& model) {
+  if (BoolMember(&config, "use_sliding_window", false)) return NotSupported("use_sliding_window");
+  return ReadRopeOf(config, head_dim, reader, model);
+}
+
+// Of LongRoPE the short factors, and cos and sin larger by what the context has grown.
+Status ReadPhi3(const Json& config, uint64_t head_dim, ConfigReader& reader, HfModel& model) {
+  if (Member(&config, "sliding_window") != nullptr) {
+    RETURN_IF_ERROR(reader.Whole("sliding_window", "attention.sliding_window"));
+  }
+  const Json* rope = Member(&config, "rope_parameters");
+  if (rope == nullptr) rope = Member(&config, "rope_scaling");
+  const double part = NumberMember(rope, "partial_rotary_factor")
+                          .value_or(NumberMember(&config, "partial_rotary_factor").value_or(1.0));
+  if (!(part > 0 && part <= 1)) return NotSupported("this partial_rotary_factor");
+  const auto rope_dim = static_cast<uint64_t>(part * static_cast<double>(head_dim));
+  reader.Set("rope.dimension_count", rope_dim);
+  const std::string_view type = TextMember(rope, "rope_type", TextMember(rope, "type", "default"));
+  if (type != "longrope" && type != "su") return ReadRopeOf(config, rope_dim, reader, model);
+  const double theta = NumberMember(&config, "rope_theta").value_or(10000.0);
+  reader.Set("rope.freq_base", NumberMember(rope, "rope_theta").value_or(theta));
+  const Json* factors = Member(rope, "short_factor");
+  const Json::Array* list = factors == nullptr ? nullptr : factors->AsArray();
+  auto original = WholeMember(&config, "original_max_position_embeddings");
+  if (!original) original = WholeMember(rope, "original_max_position_embeddings");
+  if (list == nullptr || list->size() != rope_dim / 2 || !original || *original < 2) {
+    return InvalidArgument("config.json: longrope lacks a short_factor for each pair of dimensions, or "
+                           "original_max_position_embeddings");
+  }
+  for (const Json& factor : *list) {
+    model.rope_factors.push_back(static_cast<float>(factor.AsDouble().value_or(0.0)));  // checked when loaded
+  }
+  model.rope_factors_name = "rope_factors_short.weight";
+  reader.Set("rope.scaling.original_context_length", *original);
+  const double grown = static_cast<double>(WholeMember(&config, "max_position_embeddings").value_or(4096)) /
+                       static_cast<double>(*original);
+  const double usual = grown <= 1 ? 1 : std::sqrt(1 + std::log(grown) / std::log(static_cast<double>(*original)));
+  reader.Set("rope.scaling.attn_factor", NumberMember(rope, "attention_factor").value_or(usual));
+  return OkStatus();
+}
+
 Status ReadLlama(const Json& config, std::string_view class_name, uint64_t head_dim,
                  ConfigReader& reader, HfModel& model) {
-  const std::string_view activation = TextMember(&config, "hidden_act", "silu");
-  if (activation != "silu") return NotSupported(fmt::format("hidden_act \"{}\"", ShownName(activation)));
   // Rows of q and k are as trained: pairs lie half a head apart.
   reader.Set("rope.halves", true);
   const Json* window = config.Find("sliding_window");
   if (class_name == "MistralForCausalLM" && (window == nullptr || !window->is_null())) {
     RETURN_IF_ERROR(reader.Whole("sliding_window", "attention.sliding_window", 4096));
   }
-  const Json* rope = Member(&config, "rope_parameters");
-  if (rope == nullptr) rope = Member(&config, "rope_scaling");
-  const double theta = NumberMember(&config, "rope_theta").value_or(10000.0);
-  return ReadRope(rope, theta, head_dim, reader, model);
+  return ReadRopeOf(config, head_dim, reader, model);
 }
 
 // Every p-th layer attends to everything, the others to a window.
@@ -147,21 +200,47 @@ Result<uint64_t> LayerPattern(const Json& config, uint64_t layers) {
   return pattern;
 }
 
-Status ReadGemma3(const Json& config, uint64_t head_dim, ConfigReader& reader, HfModel& model) {
+// What Gemma 2 and 3 share. GGUF has no key for how queries are scaled: the families' rule is the width
+// of a head, and dim / heads for the 27B, which has `layers_of_27b`.
+Status ReadGemma(const Json& config, uint64_t head_dim, uint64_t layers_of_27b, ConfigReader& reader,
+                 HfModel& model) {
   model.norms_from_zero = true;
   const std::string_view activation = TextMember(&config, "hidden_activation", "gelu_pytorch_tanh");
   if (activation != "gelu_pytorch_tanh") {
     return NotSupported(fmt::format("hidden_activation \"{}\"", ShownName(activation)));
   }
+  if (NumberMember(&config, "query_pre_attn_scalar").value_or(256.0) != static_cast<double>(head_dim) &&
+      model.layers != layers_of_27b) {
+    return NotSupported("a query_pre_attn_scalar other than head_dim");
+  }
+  return reader.Whole("sliding_window", "attention.sliding_window", 4096).status();
+}
+
+Status ReadGemma2(const Json& config, uint64_t head_dim, ConfigReader& reader, HfModel& model) {
+  RETURN_IF_ERROR(ReadGemma(config, head_dim, 46, reader, model));
+  const auto cap = [&](const char* key, double usual) {
+    const Json* value = config.Find(key);
+    if (value == nullptr || !value->is_null()) return reader.Number(key, key, usual);
+    reader.Set(key, 0.0);  // none
+    return OkStatus();
+  };
+  RETURN_IF_ERROR(cap("attn_logit_softcapping", 50.0));
+  RETURN_IF_ERROR(cap("final_logit_softcapping", 30.0));
+  const Json* types = Member(&config, "layer_types");
+  const Json::Array* list = types == nullptr ? nullptr : types->AsArray();
+  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    if (TextOf(&(*list)[i]) != (i % 2 == 0 ? "sliding_attention" : "full_attention")) {
+      return NotSupported("this order of layer_types");
+    }
+  }
+  return ReadRopeOf(config, head_dim, reader, model);
+}
+
+Status ReadGemma3(const Json& config, uint64_t head_dim, ConfigReader& reader, HfModel& model) {
+  RETURN_IF_ERROR(ReadGemma(config, head_dim, 62, reader, model));
   for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping"}) {
     if (Member(&config, key) != nullptr) return NotSupported(key);
   }
-  // GGUF has no key for it: the families' rule is the width of a head, and for the 27B dim / heads.
-  if (NumberMember(&config, "query_pre_attn_scalar").value_or(256.0) != static_cast<double>(head_dim) &&
-      model.layers != 62) {
-    return NotSupported("a query_pre_attn_scalar other than head_dim");
-  }
-  RETURN_IF_ERROR(reader.Whole("sliding_window", "attention.sliding_window", 4096));
   const auto pattern = LayerPattern(config, model.layers);
   RETURN_IF_ERROR(pattern.status());
   reader.Set("attention.sliding_window_pattern", *pattern);
@@ -191,6 +270,18 @@ Result<const Family*> FamilyOf(const Json& config) {
                                    ShownName(name), known));
 }
 
+Status ReadOwn(const Family& family, const Json& config, uint64_t head_dim, ConfigReader& reader,
+               HfModel& model) {
+  const std::string_view name = family.architecture;
+  if (name == "gemma2") return ReadGemma2(config, head_dim, reader, model);
+  if (name == "gemma3") return ReadGemma3(config, head_dim, reader, model);
+  const std::string_view activation = TextMember(&config, "hidden_act", "silu");
+  if (activation != "silu") return NotSupported(fmt::format("hidden_act \"{}\"", ShownName(activation)));
+  if (name == "phi3") return ReadPhi3(config, head_dim, reader, model);
+  if (name == "llama") return ReadLlama(config, family.class_name, head_dim, reader, model);
+  return ReadPlain(config, head_dim, reader, model);
+}
+
 }  // namespace
 
 Result<HfModel> ReadHfConfig(const Json& config, HfStore& store, Metadata& metadata) {
@@ -202,7 +293,6 @@ Result<HfModel> ReadHfConfig(const Json& config, HfStore& store, Metadata& metad
   }
   HfModel model;
   model.architecture = (*family)->architecture;
-  const bool gemma = model.architecture == "gemma3";
   metadata.Set("general.architecture", store.Keep(model.architecture));
   ConfigReader reader(config, model.architecture + ".", store, metadata);
   const auto layers = reader.Whole("num_hidden_layers", "block_count");
@@ -211,19 +301,17 @@ Result<HfModel> ReadHfConfig(const Json& config, HfStore& store, Metadata& metad
   const auto dim = reader.Whole("hidden_size", "embedding_length");
   RETURN_IF_ERROR(dim.status());
   RETURN_IF_ERROR(reader.Whole("intermediate_size", "feed_forward_length"));
-  RETURN_IF_ERROR(reader.Whole("max_position_embeddings", "context_length", gemma ? 131072 : 2048));
+  RETURN_IF_ERROR(reader.Whole("max_position_embeddings", "context_length", (*family)->context));
   const auto heads = reader.Whole("num_attention_heads", "attention.head_count");
   RETURN_IF_ERROR(heads.status());
   RETURN_IF_ERROR(reader.Whole("num_key_value_heads", "attention.head_count_kv", *heads));
   const auto head_dim = reader.Whole("head_dim", "attention.key_length",
-                                     gemma ? 256 : std::max<uint64_t>(*dim / *heads, 1));
+                                     (*family)->head_dim != 0 ? (*family)->head_dim : std::max<uint64_t>(*dim / *heads, 1));
   RETURN_IF_ERROR(head_dim.status());
   reader.Set("attention.value_length", *head_dim);
-  RETURN_IF_ERROR(reader.Number("rms_norm_eps", "attention.layer_norm_rms_epsilon", 1e-6));
-  model.tied = BoolMember(&config, "tie_word_embeddings", gemma);
-  const Status rest = gemma ? ReadGemma3(config, *head_dim, reader, model)
-                            : ReadLlama(config, (*family)->class_name, *head_dim, reader, model);
-  RETURN_IF_ERROR(rest);
+  RETURN_IF_ERROR(reader.Number("rms_norm_eps", "attention.layer_norm_rms_epsilon", (*family)->eps));
+  model.tied = BoolMember(&config, "tie_word_embeddings", model.architecture.starts_with("gemma"));
+  RETURN_IF_ERROR(ReadOwn(**family, config, *head_dim, reader, model));
   return model;
 }
 

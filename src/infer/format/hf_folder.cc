@@ -64,12 +64,13 @@ constexpr NamePair kLayerNames[] = {
     {"self_attn.k_proj", "attn_k"},        {"self_attn.v_proj", "attn_v"},
     {"self_attn.o_proj", "attn_output"},   {"mlp.gate_proj", "ffn_gate"},
     {"mlp.up_proj", "ffn_up"},             {"mlp.down_proj", "ffn_down"}};
-constexpr NamePair kLlamaNames[] = {{"post_attention_layernorm", "ffn_norm"}};
-constexpr NamePair kGemma3Names[] = {{"post_attention_layernorm", "post_attention_norm"},
-                                     {"pre_feedforward_layernorm", "ffn_norm"},
-                                     {"post_feedforward_layernorm", "post_ffw_norm"},
-                                     {"self_attn.q_norm", "attn_q_norm"},
-                                     {"self_attn.k_norm", "attn_k_norm"}};
+// A norm before each half, or one after, or both.
+constexpr NamePair kNormsBefore[] = {{"post_attention_layernorm", "ffn_norm"}};
+constexpr NamePair kNormsAfter[] = {{"post_attention_layernorm", "post_attention_norm"},
+                                    {"pre_feedforward_layernorm", "ffn_norm"},
+                                    {"post_feedforward_layernorm", "post_ffw_norm"}};
+constexpr NamePair kOwnNames[] = {{"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"},
+                                  {"self_attn.qkv_proj", "attn_qkv"}, {"mlp.gate_up_proj", "ffn_up"}};
 
 }  // namespace
 
@@ -78,23 +79,26 @@ std::string HfTensorName(std::string_view name, std::string_view architecture, b
   if (name == "model.norm.weight") return "output_norm.weight";
   if (name == "lm_head.weight") return tied ? "" : "output.weight";
   if (name.ends_with(".rotary_emb.inv_freq")) return "";
-  constexpr std::string_view kLayers = "model.layers.", kWeight = ".weight";
+  constexpr std::string_view kLayers = "model.layers.";
   const size_t dot = name.starts_with(kLayers) ? name.find('.', kLayers.size()) : std::string_view::npos;
-  if (dot == std::string_view::npos || !name.ends_with(kWeight)) return std::string(name);
-  const std::string_view layer = name.substr(kLayers.size(), dot - kLayers.size());
-  if (layer.empty() || !std::ranges::all_of(layer, [](unsigned char c) { return std::isdigit(c) != 0; })) {
+  const size_t end = name.rfind('.');
+  if (dot == std::string_view::npos || end <= dot) return std::string(name);
+  const std::string_view layer = name.substr(kLayers.size(), dot - kLayers.size()), kind = name.substr(end);
+  if (layer.empty() || !std::ranges::all_of(layer, [](unsigned char c) { return std::isdigit(c) != 0; }) ||
+      (kind != ".weight" && kind != ".bias")) {
     return std::string(name);
   }
-  if (dot + 1 > name.size() - kWeight.size()) return std::string(name);
-  const std::string_view part = name.substr(dot + 1, name.size() - kWeight.size() - dot - 1);
+  const std::string_view part = name.substr(dot + 1, end - dot - 1);
   const auto find = [&](std::span<const NamePair> names) -> std::string {
     for (const NamePair& pair : names) {
-      if (pair.theirs == part) return fmt::format("blk.{}.{}.weight", layer, pair.ours);
+      if (pair.theirs == part) return fmt::format("blk.{}.{}{}", layer, pair.ours, kind);
     }
     return "";
   };
+  const bool after = architecture.starts_with("gemma") || architecture == "olmo2";
   std::string found = find(kLayerNames);
-  if (found.empty()) found = architecture == "gemma3" ? find(kGemma3Names) : find(kLlamaNames);
+  if (found.empty()) found = find(kOwnNames);
+  if (found.empty()) found = after ? find(kNormsAfter) : find(kNormsBefore);
   return found.empty() ? std::string(name) : found;
 }
 
@@ -228,7 +232,7 @@ Status HfFolderBuilder::AddWeights() {
   }
   for (const std::string& name : names) RETURN_IF_ERROR(AddFile(name));
   if (facts_.rope_factors.empty()) return OkStatus();
-  return AddNumbers("rope_freqs.weight", std::move(facts_.rope_factors));
+  return AddNumbers(facts_.rope_factors_name, std::move(facts_.rope_factors));
 }
 
 Result<std::unique_ptr<ModelFile>> HfFolderBuilder::Build() {

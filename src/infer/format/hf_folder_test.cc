@@ -109,6 +109,59 @@ TEST(HfConfig, Gemma3sLayersHaveAPattern) {
   ExpectRefused(gemma(R"(, "rope_local_base_freq": 20000)"), "10000");
 }
 
+TEST(HfConfig, EachFamilyHasTheDefaultsOfItsClass) {
+  const auto config = [](const std::string& name) {
+    return Json(R"({"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+                    "architectures": [")" + name + R"("]})");
+  };
+  struct Case {
+    const char* name;
+    std::string prefix;
+    uint64_t context, head_dim;
+    double eps;
+  };
+  for (const Case& c : {Case{"Qwen2ForCausalLM", "qwen2.", 32768, 16, 1e-6},
+                        Case{"Qwen3ForCausalLM", "qwen3.", 32768, 128, 1e-6},
+                        Case{"Olmo2ForCausalLM", "olmo2.", 2048, 16, 1e-5},
+                        Case{"Phi3ForCausalLM", "phi3.", 4096, 16, 1e-5},
+                        Case{"Gemma2ForCausalLM", "gemma2.", 8192, 256, 1e-6}}) {
+    const Read read(config(c.name));
+    ASSERT_TRUE(read.status.ok()) << read.status.message();
+    EXPECT_EQ(*read.metadata.Uint(c.prefix + "context_length"), c.context);
+    EXPECT_EQ(*read.metadata.Uint(c.prefix + "attention.key_length"), c.head_dim);
+    EXPECT_EQ(*read.metadata.Float(c.prefix + "attention.layer_norm_rms_epsilon"), c.eps);
+  }
+  codec::Json qwen = config("Qwen2ForCausalLM");
+  qwen.Set("use_sliding_window", true);
+  ExpectRefused(qwen, "use_sliding_window");
+  codec::Json gemma = config("Gemma2ForCausalLM");
+  gemma.Set("final_logit_softcapping", nullptr);
+  EXPECT_EQ(*Read(gemma).metadata.Float("gemma2.final_logit_softcapping"), 0.0);
+  EXPECT_EQ(*Read(gemma).metadata.Float("gemma2.attn_logit_softcapping"), 50.0);
+  gemma.Set("layer_types", Json(R"(["full_attention", "sliding_attention"])"));
+  ExpectRefused(gemma, "layer_types");
+}
+
+TEST(HfConfig, LongRopeNeedsAFactorForEachPair) {
+  const auto phi = [](const std::string& rope, const std::string& more) {
+    return Json(R"({"architectures": ["Phi3ForCausalLM"], "hidden_size": 64, "intermediate_size": 96,
+                    "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 131072,
+                    "partial_rotary_factor": 0.5, "rope_scaling": {"type": "longrope", )" + rope + "}" + more + "}");
+  };
+  const std::string original = R"(, "original_max_position_embeddings": 4096)";
+  const Read read(phi(R"("short_factor": [1, 1.5, 2, 2.5])", original));
+  ASSERT_TRUE(read.status.ok()) << read.status.message();
+  EXPECT_EQ(read.model.rope_factors, (std::vector<float>{1.f, 1.5f, 2.f, 2.5f}));
+  EXPECT_EQ(read.model.rope_factors_name, "rope_factors_short.weight");
+  EXPECT_EQ(*read.metadata.Uint("phi3.rope.dimension_count"), 8u);
+  EXPECT_NEAR(*read.metadata.Float("phi3.rope.scaling.attn_factor"), 1.1902380714238083, 1e-12);
+  ExpectRefused(phi(R"("short_factor": [1, 1.5, 2])", original), "short_factor");
+  ExpectRefused(phi(R"("long_factor": [1, 1.5, 2, 2.5])", original), "short_factor");
+  ExpectRefused(phi(R"("short_factor": [1, 1.5, 2, 2.5])", ""), "original_max_position_embeddings");
+  ExpectRefused(phi(R"("short_factor": [1, 1.5, 2, 2.5])", R"(, "original_max_position_embeddings": 1)"),
+                "original_max_position_embeddings");
+}
+
 TEST(HfNames, BecomeGgufs) {
   EXPECT_EQ(HfTensorName("model.embed_tokens.weight", "llama", false), "token_embd.weight");
   EXPECT_EQ(HfTensorName("lm_head.weight", "llama", false), "output.weight");
@@ -117,7 +170,11 @@ TEST(HfNames, BecomeGgufs) {
   EXPECT_EQ(HfTensorName("model.layers.0.post_attention_layernorm.weight", "llama", false), "blk.0.ffn_norm.weight");
   EXPECT_EQ(HfTensorName("model.layers.0.post_attention_layernorm.weight", "gemma3", false),
             "blk.0.post_attention_norm.weight");
-  for (const char* strange : {"model.layers.0.self_attn.q_proj.bias", "model.layers..mlp.up_proj.weight",
+  EXPECT_EQ(HfTensorName("model.layers.2.self_attn.q_proj.bias", "qwen2", false), "blk.2.attn_q.bias");
+  EXPECT_EQ(HfTensorName("model.layers.0.mlp.gate_up_proj.weight", "phi3", false), "blk.0.ffn_up.weight");
+  EXPECT_EQ(HfTensorName("model.layers.0.post_feedforward_layernorm.weight", "olmo2", false),
+            "blk.0.post_ffw_norm.weight");
+  for (const char* strange : {"model.layers.0.self_attn.q_proj.scale", "model.layers..mlp.up_proj.weight",
                               "model.layers.x.mlp.up_proj.weight", "model.layers.0.weight", "model.layers.0",
                               "model.layers.0..weight", "x", ".weight"}) {
     EXPECT_EQ(HfTensorName(strange, "llama", false), strange);

@@ -50,11 +50,12 @@ inline std::optional<uint64_t> WholeMember(const codec::Json* json, std::string_
 
 // What config.json says, beside the keys that it gives.
 struct HfModel {
-  std::string architecture;          // "llama", "gemma3"
+  std::string architecture;          // as GGUF names it
   uint64_t layers = 0;
   bool tied = false;                 // the output head is the embedding, whatever the files hold
   bool norms_from_zero = false;      // weights of norms are kept less one
-  std::vector<float> rope_factors;   // rope_freqs.weight, or empty
+  std::vector<float> rope_factors;   // divisors of inverse frequencies, or empty
+  std::string rope_factors_name = "rope_freqs.weight";  // as which tensor
 };
 
 // config.json → metadata under GGUF's keys. UNIMPLEMENTED names what is not supported.
