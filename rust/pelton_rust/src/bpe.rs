@@ -2,7 +2,9 @@
 
 use crate::{Failure, pretokenizer::Pretokenizer};
 use ahash::AHashMap;
+use std::borrow::Cow;
 use tokenizers::{Model, models::bpe::BPE};
+use unicode_normalization_alignments::UnicodeNormalization;
 
 /// Words remembered a thread; an entry is a short word and its ids.
 const CACHED_WORDS: usize = 10_000;
@@ -16,7 +18,12 @@ pub struct Bpe {
     pretokenizer: Pretokenizer,
     /// GPT-2's letter for each byte.
     letters: [char; 256],
+    /// Text becomes NFC first: Qwen's tokenizers do so, and nothing else in their files tells.
+    nfc: bool,
 }
+
+/// The pre-tokenizers of tokenizers with an NFC normalizer.
+const NFC: &[&str] = &["qwen2"];
 
 /// GPT-2's printable spelling of bytes: printable Latin-1 stands for itself, the other bytes, in
 /// order, for U+0100 upwards.
@@ -60,14 +67,19 @@ impl Bpe {
             .ignore_merges(whole_words)
             .build()
             .map_err(|e| Failure::invalid(format!("tokenizer.ggml.merges: {e}")))?;
-        Ok(Bpe { model, pretokenizer, letters })
+        Ok(Bpe { model, pretokenizer, letters, nfc: NFC.contains(&pre) })
     }
 
     /// Appends the ids of `text`. A byte whose letter the vocabulary lacks gives no id, as in the
     /// published tokenizers (SmolLM2 lacks 0x04, for one).
     pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<(), Failure> {
+        let text = if self.nfc && !text.is_ascii() {
+            Cow::Owned(text.nfc().map(|(c, _)| c).collect::<String>())
+        } else {
+            Cow::Borrowed(text)
+        };
         let mut spelled = String::new();
-        self.pretokenizer.split(text, &mut |word| {
+        self.pretokenizer.split(&text, &mut |word| {
             for part in word.as_bytes().chunks(WORD_BYTES_MAX) {
                 spelled.clear();
                 spelled.extend(part.iter().map(|b| self.letters[*b as usize]));
@@ -109,6 +121,18 @@ mod tests {
         let mut ids = Vec::new();
         bpe.encode("abc", &mut ids).ok().expect("encodes");
         assert_eq!(ids, [258]);
+    }
+
+    #[test]
+    fn qwens_text_is_composed_first() {
+        let vocab = bytes_and(&["Ã©"]);
+        let vocab: Vec<(&str, u32)> = vocab.iter().map(|(s, i)| (s.as_str(), *i)).collect();
+        for (pre, one) in [("qwen2", true), ("deepseek-r1-qwen", false), ("gpt-2", false)] {
+            let bpe = Bpe::new(&vocab, &["Ã ©"], pre).ok().expect("valid");
+            let mut ids = Vec::new();
+            bpe.encode("e\u{301}", &mut ids).ok().expect("encodes");
+            assert_eq!(ids == [256], one, "{pre}: {ids:?}");
+        }
     }
 
     #[test]

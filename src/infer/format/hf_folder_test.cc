@@ -223,6 +223,26 @@ TEST(HfTokenizer, Llama3sPatternIsKnownByItsText) {
   EXPECT_EQ(*metadata.String("tokenizer.ggml.pre"), "llama-bpe");
 }
 
+TEST(HfTokenizer, QwensNormalizerTellsItFromItsDistils) {
+  const std::string pattern = R"("pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+      {"type": "Split", "pattern": {"Regex":
+      "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+      "behavior": "Isolated", "invert": false},
+      {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]})";
+  struct Case {
+    const char *normalizer, *pre;
+  };
+  for (const Case& c : {Case{R"({"type": "NFC"})", "qwen2"}, Case{"null", "deepseek-r1-qwen"},
+                        Case{R"({"type": "Sequence", "normalizers": []})", "deepseek-r1-qwen"}}) {
+    Metadata metadata;
+    HfStore store;
+    const Status status = ReadTokens(R"({"model": {"vocab": {"a": 0}, "merges": []}, "normalizer": )" +
+                                     std::string(c.normalizer) + ", " + pattern + "}", &metadata, &store);
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(*metadata.String("tokenizer.ggml.pre"), c.pre);
+  }
+}
+
 TEST(HfTokenizer, WhatWouldTokenizeOtherwiseIsRefused) {
   const std::string model = R"("model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "c": 3, "bc": 4}, "merges": ["a b"]})";
   const std::string sp = R"("normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"})";
@@ -241,7 +261,7 @@ TEST(HfTokenizer, WhatWouldTokenizeOtherwiseIsRefused) {
   refused(R"("model": {"vocab": {"a": -1}})", "\"a\"");
   refused(R"("model": {"vocab": {"a": 0, "b": 0}})", "id 0");
   refused(model + R"(, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": true})", "add_prefix_space");
-  refused(model + R"(, "normalizer": {"type": "NFC"}, )" + kByteLevel, "normalizer");
+  refused(model + R"(, "normalizer": {"type": "NFC"}, )" + kByteLevel, "normalizer");  // not Qwen's pattern
   refused(model + R"(, "normalizer": {"type": "NFC"})", "NFC");
   refused(model + R"(, "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": false})", "first");
   refused(model + R"(, "added_tokens": [{"id": 1, "content": "b", "lstrip": true}], )" + kByteLevel, "lstrip");

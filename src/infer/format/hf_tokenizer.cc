@@ -225,9 +225,13 @@ Result<std::pair<std::string_view, std::string_view>> MergeOf(const Json& json) 
 }
 
 Status TokenizerReader::ReadByteLevel(const Json& model) {
-  if (!Parts(Member(&tokenizer_, "normalizer"), "normalizers").empty()) return NotSupported("a normalizer");
-  const auto name = PatternName(Member(&tokenizer_, "pre_tokenizer"), BoolMember(&model, "ignore_merges", false));
+  auto name = PatternName(Member(&tokenizer_, "pre_tokenizer"), BoolMember(&model, "ignore_merges", false));
   RETURN_IF_ERROR(name.status());
+  // Qwen's text becomes NFC, its distils' does not; the name says which.
+  const std::vector<const Json*> normalizers = Parts(Member(&tokenizer_, "normalizer"), "normalizers");
+  const bool nfc = normalizers.size() == 1 && TextMember(normalizers[0], "type") == "NFC" && *name == "qwen2";
+  if (!normalizers.empty() && !nfc) return NotSupported("a normalizer");
+  if (*name == "qwen2" && !nfc) name = std::string_view("deepseek-r1-qwen");
   const Json* merges = Member(&model, "merges");
   if (merges == nullptr || merges->AsArray() == nullptr) return Wrong("merges is not an array");
   std::vector<std::string_view> out;
