@@ -20,21 +20,6 @@ using codec::JsonWriter;
 constexpr int64_t kFirstPingNs = 2'500'000'000;
 constexpr int64_t kPingNs = 10'000'000'000;
 
-// What came of the sequence so far.
-struct Outcome {
-  backend::Usage usage;
-  std::optional<FinishReason> finish;
-  std::string stop_match;
-  Status error;
-
-  void Take(Delta& delta) {
-    usage = delta.usage;
-    finish = delta.finish;
-    if (finish) stop_match = std::move(delta.stop_match);
-    if (error.ok()) error = ErrorOf(delta);
-  }
-};
-
 void WriteUsage(const backend::Usage& usage, JsonWriter* w) {
   w->Object().Key("input_tokens").Value(usage.prompt_tokens - usage.cached_tokens);
   w->Key("cache_creation_input_tokens").Value(0);
@@ -68,13 +53,6 @@ void WriteMessage(const AnswerParts& parts, const Outcome& outcome, const std::s
   w->End();
 }
 
-void Note(const Outcome& outcome, Notes* notes) {
-  notes->prompt_tokens = outcome.usage.prompt_tokens;
-  notes->cached_tokens = outcome.usage.cached_tokens;
-  notes->completion_tokens = outcome.usage.completion_tokens;
-  NoteEnding(outcome.finish, outcome.usage, notes);
-}
-
 class StreamAnswer final : public serving::Output {
  public:
   explicit StreamAnswer(AnswerParts parts)
@@ -95,7 +73,7 @@ class StreamAnswer final : public serving::Output {
   }
 
   void OnFinished(const serving::RequestRecord&) override {
-    Note(outcome_, parts_.notes.get());
+    outcome_.Note(parts_.notes.get());
     if (!outcome_.error.ok()) {
       if (!started_) {
         parts_.exchange->Respond(ErrorResponse(outcome_.error, parts_.request_id));
@@ -182,7 +160,7 @@ class WholeAnswer final : public serving::Output {
   }
 
   void OnFinished(const serving::RequestRecord&) override {
-    Note(outcome_, parts_.notes.get());
+    outcome_.Note(parts_.notes.get());
     if (!outcome_.error.ok()) {
       parts_.exchange->Respond(ErrorResponse(outcome_.error, parts_.request_id));
       return;
@@ -208,12 +186,8 @@ class WholeAnswer final : public serving::Output {
 }  // namespace
 
 void BeginStream(net::Exchange& exchange, const std::string& request_id, const std::string& ignored_header) {
-  net::Headers headers;
-  headers.Add("content-type", "text/event-stream");
-  headers.Add("cache-control", "no-cache");
-  headers.Add("x-accel-buffering", "no");
+  net::Headers headers = StreamHeaders("text/event-stream", ignored_header);
   headers.Add("request-id", request_id);
-  if (!ignored_header.empty()) headers.Add("x-pelton-ignored", ignored_header);
   exchange.StartStream(200, std::move(headers));
 }
 

@@ -18,27 +18,6 @@ using codec::JsonWriter;
 
 constexpr int64_t kCommentNs = 10'000'000'000;  // proxies end connections that idle
 
-// What came of the sequence so far.
-struct Outcome {
-  backend::Usage usage;
-  std::optional<FinishReason> finish;
-  std::string stop_match;
-  Status error;
-
-  void Take(Delta& delta) {
-    usage = delta.usage;
-    finish = delta.finish;
-    if (finish) stop_match = std::move(delta.stop_match);
-    if (error.ok()) error = ErrorOf(delta);
-  }
-  void Note(Notes* notes) const {
-    notes->prompt_tokens = usage.prompt_tokens;
-    notes->cached_tokens = usage.cached_tokens;
-    notes->completion_tokens = usage.completion_tokens;
-    NoteEnding(finish, usage, notes);
-  }
-};
-
 // Tokens, ms and their quotients, under names that begin with `name`.
 void WriteRate(const std::string& name, int tokens, int64_t ns, JsonWriter* w) {
   const double ms = static_cast<double>(std::max<int64_t>(1, ns)) * 1e-6;
@@ -154,12 +133,7 @@ class WholeAnswer final : public serving::Output {
 }  // namespace
 
 void BeginStream(net::Exchange& exchange, const std::string& ignored_header) {
-  net::Headers headers;
-  headers.Add("content-type", "text/event-stream");
-  headers.Add("cache-control", "no-cache");
-  headers.Add("x-accel-buffering", "no");
-  if (!ignored_header.empty()) headers.Add("x-pelton-ignored", ignored_header);
-  exchange.StartStream(200, std::move(headers));
+  exchange.StartStream(200, StreamHeaders("text/event-stream", ignored_header));
 }
 
 void EndStreamWithError(net::Exchange& exchange, const Status& error) {

@@ -23,25 +23,6 @@ using codec::JsonWriter;
 // An empty piece goes out when nothing else has for so long: proxies end connections that idle.
 constexpr int64_t kSignOfLifeNs = 10'000'000'000;
 
-// What came of the sequence so far.
-struct Outcome {
-  backend::Usage usage;
-  std::optional<FinishReason> finish;
-  Status error;
-
-  void Take(const Delta& delta) {
-    usage = delta.usage;
-    finish = delta.finish;
-    if (error.ok()) error = ErrorOf(delta);
-  }
-  void Note(Notes* notes) const {
-    notes->prompt_tokens = usage.prompt_tokens;
-    notes->cached_tokens = usage.cached_tokens;
-    notes->completion_tokens = usage.completion_tokens;
-    NoteEnding(finish, usage, notes);
-  }
-};
-
 void WriteToken(std::string_view bytes, float logprob, JsonWriter* w) {
   w->Key("token").Value(codec::SanitizeUtf8(bytes)).Key("logprob").Value(logprob);
   w->Key("bytes").Array();
@@ -186,12 +167,7 @@ class WholeAnswer final : public serving::Output {
 }  // namespace
 
 void BeginStream(net::Exchange& exchange, const std::string& ignored_header) {
-  net::Headers headers;
-  headers.Add("content-type", "application/x-ndjson");
-  headers.Add("cache-control", "no-cache");
-  headers.Add("x-accel-buffering", "no");
-  if (!ignored_header.empty()) headers.Add("x-pelton-ignored", ignored_header);
-  exchange.StartStream(200, std::move(headers));
+  exchange.StartStream(200, StreamHeaders("application/x-ndjson", ignored_header));
 }
 
 std::string PieceJson(const AnswerHead& head, std::string_view text, std::span<const TokenOut> tokens) {

@@ -143,12 +143,7 @@ class WholeAnswer final : public serving::Output {
 }  // namespace
 
 void BeginStream(net::Exchange& exchange, const std::string& ignored_header) {
-  net::Headers headers;
-  headers.Add("content-type", "text/event-stream");
-  headers.Add("cache-control", "no-cache");
-  headers.Add("x-accel-buffering", "no");
-  if (!ignored_header.empty()) headers.Add("x-pelton-ignored", ignored_header);
-  exchange.StartStream(200, std::move(headers));
+  exchange.StartStream(200, StreamHeaders("text/event-stream", ignored_header));
 }
 
 void EndStreamWithError(net::Exchange& exchange, const Status& error) {
