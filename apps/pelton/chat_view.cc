@@ -100,7 +100,9 @@ backend::SequenceRequest RequestFor(const backend::Facts& facts, const AnswerOpt
 
 Result<Answer> StreamAnswer(backend::Backend& model, const std::vector<backend::Message>& messages,
                             const AnswerOptions& options) {
-  auto prompt = model.ChatTokens({.messages = messages, .kwargs_json = {}});
+  backend::ChatPrompt asked;
+  asked.messages = messages;
+  auto prompt = model.ChatTokens(asked);
   if (!prompt.ok()) return prompt.status();
   if (static_cast<int>(prompt->size()) >= model.facts().context) {
     return InvalidArgument(fmt::format("the conversation has {} tokens and the context {}; /clear "

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "codec/utf8.h"
+#include "text/chat_traits.h"
 #include "text/literal_matcher.h"
 #include "text/rust_abi.h"
 
@@ -39,9 +40,14 @@ std::string Without(std::string_view text, std::string_view marker) {
 class JinjaTemplate final : public ChatTemplate {
  public:
   JinjaTemplate(const Tokenizer& tokenizer, LiteralMatcher control, pelton_rust_template* raw,
-                bool knows_developer)
+                std::string_view source)
       : tokenizer_(tokenizer), control_(std::move(control)), template_(raw),
-        knows_developer_(knows_developer) {}
+        knows_developer_(source.find("developer") != std::string_view::npos),
+        traits_{.tools = ToolSyntaxOf(source), .knows_tools = KnowsTools(source), .thinks = Thinks(source)} {
+    if (traits_.thinks) traits_.opens_thinking = OpensThinking();
+  }
+
+  const ChatTraits& traits() const override { return traits_; }
 
   Result<std::string> Render(const ChatTemplateInput& input) const override {
     const auto rendered = Run(input);
@@ -90,15 +96,36 @@ class JinjaTemplate final : public ChatTemplate {
     if (leading > 1) ids->erase(ids->begin(), ids->begin() + static_cast<ptrdiff_t>(leading - 1));
   }
 
+  // Whether a prompt of one short message ends with an open <think>.
+  bool OpensThinking() const {
+    ChatTemplateInput input;
+    input.messages.emplace_back();
+    input.messages.back().role = "user";
+    input.messages.back().content = "Hello";
+    const auto prompt = Render(input);
+    if (!prompt.ok()) return false;
+    const size_t end = prompt->find_last_not_of(" \n\r\t");
+    return end != std::string::npos && std::string_view(*prompt).substr(0, end + 1).ends_with("<think>");
+  }
+
   Result<Rendered> Run(const ChatTemplateInput& input) const;
+  Result<Rendered> RunTemplate(const ChatTemplateInput& input) const;
 
   const Tokenizer& tokenizer_;
   const LiteralMatcher control_;
   const std::unique_ptr<pelton_rust_template, Free> template_;
   const bool knows_developer_;
+  ChatTraits traits_;
 };
 
 Result<Rendered> JinjaTemplate::Run(const ChatTemplateInput& input) const {
+  if (traits_.knows_tools) return RunTemplate(input);
+  const auto told = WithGenericTools(input);
+  RETURN_IF_ERROR(told.status());
+  return RunTemplate(*told);
+}
+
+Result<Rendered> JinjaTemplate::RunTemplate(const ChatTemplateInput& input) const {
   if (input.continue_final_message &&
       (input.messages.empty() || input.messages.back().role != "assistant")) {
     return InvalidArgument("only a final message of the assistant can be continued");
@@ -169,9 +196,8 @@ Result<std::unique_ptr<ChatTemplate>> ChatTemplate::FromMetadata(const format::M
   RETURN_IF_ERROR(RustStatus(pelton_rust_template_new(RustStr(*source), secrets.data(), secrets.size(),
                                                       &raw, &error.raw),
                              error));
-  const bool knows_developer = source->find("developer") != std::string_view::npos;
   return std::unique_ptr<ChatTemplate>(std::make_unique<JinjaTemplate>(
-      tokenizer, LiteralMatcher(std::move(control)), raw, knows_developer));
+      tokenizer, LiteralMatcher(std::move(control)), raw, *source));
 }
 
 }  // namespace pelton::text

@@ -30,6 +30,22 @@ struct ChatTemplateInput {
   bool continue_final_message = false;
 };
 
+// How a model's answers write calls of tools.
+enum class ToolSyntax : uint8_t {
+  kTags,     // <tool_call>{"name":…,"arguments":…}</tool_call>: Hermes, Qwen
+  kJson,     // the answer is {"name":…,"parameters":…}: Llama 3
+  kMistral,  // [TOOL_CALLS][{"name":…,"arguments":…}] or [TOOL_CALLS]name[ARGS]{…}
+  kPhi,      // <|tool_call|>[{"name":…,"arguments":…}]<|/tool_call|>
+};
+
+// What the template says about answers.
+struct ChatTraits {
+  ToolSyntax tools = ToolSyntax::kTags;
+  bool knows_tools = false;     // otherwise they are told of in the system message
+  bool thinks = false;          // answers may begin with <think>…</think>
+  bool opens_thinking = false;  // the prompt ends with <think>
+};
+
 inline constexpr size_t kTemplateBytesMax = size_t{256} << 10;      // of the template itself
 inline constexpr size_t kTemplateOutputBytesMax = size_t{4} << 20;  // of a rendered prompt
 inline constexpr uint64_t kTemplateStepsMax = 2'000'000;            // about 100 a message is usual
@@ -43,6 +59,7 @@ class ChatTemplate {  // immutable; thread-safe; refers to the tokenizer
   static Result<std::unique_ptr<ChatTemplate>> FromMetadata(const format::Metadata& metadata,
                                                             const Tokenizer& tokenizer);
   virtual ~ChatTemplate() = default;
+  virtual const ChatTraits& traits() const = 0;
 
   // The text that a person would see (control tokens written out). A template that raises, loops
   // past the step limit or grows past the output limit is INVALID_ARGUMENT with its own words.

@@ -99,6 +99,41 @@ TEST(ChatTemplate, ToolsCallsAndVariables) {
   EXPECT_EQ(RenderedBy("x", in).substr(0, 12), "error: tools");
 }
 
+// A template that knows no tools: they are told of in the system message, and earlier turns are text.
+TEST(ChatTemplate, ToolsOfATemplateThatKnowsNone) {
+  const Chat c = Loaded(ByteLevelModel(), kChatMl);
+  EXPECT_FALSE(c.chat->traits().knows_tools);
+  EXPECT_EQ(c.chat->traits().tools, ToolSyntax::kTags);
+  ChatTemplateInput in = Asks("q");
+  const std::string without = *c.chat->Render(in);
+  in.tools_json = R"([{"type":"function","function":{"name":"f","parameters":{}}}])";
+  const std::string told = *c.chat->Render(in);
+  EXPECT_TRUE(told.starts_with("<|im_start|>system\n")) << told;
+  EXPECT_NE(told.find(R"({"name":"f","parameters":{}})"), std::string::npos);
+  EXPECT_TRUE(told.ends_with(without));
+  in.messages.insert(in.messages.begin(), Says("system", "Be kind."));
+  EXPECT_TRUE(c.chat->Render(in)->starts_with("<|im_start|>system\nBe kind.\n\nYou can call"));
+  in.tools_json.clear();
+  in.messages = {Says("user", "q"), Says("assistant", "Look:"), Says("tool", "42")};
+  in.messages[1].tool_calls_json = R"([{"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}}])";
+  const std::string turns = *c.chat->Render(in);
+  EXPECT_NE(turns.find("Look:\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call><|im_end|>"),
+            std::string::npos) << turns;
+  EXPECT_NE(turns.find("user\n<tool_response>\n42\n</tool_response><|im_end|>"), std::string::npos);
+}
+
+TEST(ChatTemplate, TraitsAreReadFromTheTemplate) {
+  const auto traits = [](std::string_view source) { return Loaded(ByteLevelModel(), source).chat->traits(); };
+  EXPECT_EQ(traits("{{ tools }}<tool_call>").tools, ToolSyntax::kTags);
+  EXPECT_EQ(traits("{{ tools }}[TOOL_CALLS]").tools, ToolSyntax::kMistral);
+  EXPECT_EQ(traits("{{ tools }}<|tool_call|>").tools, ToolSyntax::kPhi);
+  EXPECT_EQ(traits("{{ tools }}<|python_tag|>").tools, ToolSyntax::kJson);
+  EXPECT_FALSE(traits("x").thinks);
+  EXPECT_TRUE(traits("{{ '</think>' }}").thinks);
+  EXPECT_FALSE(traits("{{ '</think>' }}").opens_thinking);
+  EXPECT_TRUE(traits("{{ messages[0].content }}{% if add_generation_prompt %}<think>\n{% endif %}").opens_thinking);
+}
+
 TEST(ChatTemplate, ContinuesTheFinalMessage) {
   const Chat c = Loaded(ByteLevelModel(), kChatMl);
   ChatTemplateInput in = Asks("q");

@@ -149,7 +149,8 @@ class Attempt final : public serving::LoadWaiter, public std::enable_shared_from
       dialect_.loaded(call_, parsed_);
       return OkStatus();
     }
-    auto output = dialect_.answer(call_, parsed_, model->name, stream_begun_);
+    turn::ApplyTools(parsed_.form.tools, model->backend->facts(), &parsed_.request);
+    auto output = dialect_.answer(call_, parsed_, *model, stream_begun_);
     auto generation = call_.app.service.NewGeneration(std::move(output), call_.arrived_ns);
     abandon_->Set(generation);
     return call_.app.service.Start(model, parsed_.request, generation);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "api/app.h"
+#include "api/turn/tools.h"
 #include "serving/generation.h"
 #include "serving/request.h"
 
@@ -21,6 +22,7 @@ struct AnswerForm {
   bool timings = false;
   std::vector<std::string> ignored;  // names for x-pelton-ignored
   std::string model;    // as the client called it, for APIs whose answers say that
+  turn::ToolWish tools;
   bool unload = false;  // for APIs whose requests without a prompt ask that of a model
 };
 
@@ -35,7 +37,7 @@ struct ParsedRequest {
 struct Dialect {
   Result<ParsedRequest> (*parse)(std::string_view body, bool strict);
   std::shared_ptr<serving::Output> (*answer)(const Call& call, const ParsedRequest& parsed,
-                                             const std::string& model, bool stream_begun);
+                                             const serving::Served& model, bool stream_begun);
   net::Response (*error)(const Call& call, const Status& status);
   // A sign of life while the model is loading; `first`: it begins the stream.
   void (*progress)(const Call& call, const ParsedRequest& parsed, bool first, const std::string& text);

@@ -24,6 +24,9 @@ struct SamplingDefaults {
   std::optional<int> top_k;
 };
 
+// How a model's answers write calls of tools: text::ToolSyntax says it.
+enum class ToolSyntax : uint8_t { kTags, kJson, kMistral, kPhi };
+
 // What is known about the model once it is loaded. Constant.
 struct Facts {
   std::string kind;          // "native" or "sim"
@@ -35,6 +38,9 @@ struct Facts {
   int sequences_max = 0;     // running and queued at once; one more is refused
   int64_t kv_tokens = 0;     // positions that the KV cache holds in all
   SamplingDefaults sampling;
+  ToolSyntax tools = ToolSyntax::kTags;
+  bool thinks = false;          // answers may begin with <think>…</think>
+  bool opens_thinking = false;  // chat prompts end with <think>
 };
 
 struct Message {
@@ -47,7 +53,9 @@ struct Message {
 
 struct ChatPrompt {
   std::vector<Message> messages;
+  std::string tools_json;   // JSON array in OpenAI's shape, or empty
   std::string kwargs_json;  // JSON object of allowed template variables, or empty
+  std::string answer_prefix;  // what the answer begins with: put behind the generation prompt
   bool add_generation_prompt = true;
   bool continue_final_message = false;  // the answer goes on where the last message ends
 };

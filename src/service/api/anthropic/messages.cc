@@ -9,12 +9,12 @@
 namespace pelton::api::anthropic {
 namespace {
 
-std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const std::string& model,
+std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const serving::Served& model,
                                         bool stream_begun) {
   AnswerParts parts;
   parts.exchange = call.exchange;
   parts.id = RandomId("msg_");
-  parts.model = model;
+  parts.model = model.name;
   parts.request_id = call.request_id;
   parts.ignored_header = IgnoredHeader(parsed.form.ignored);
   parts.write_buffer_max = call.app.write_buffer_max;

@@ -11,11 +11,11 @@
 namespace pelton::api::llamacpp {
 namespace {
 
-std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const std::string& model,
+std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const serving::Served& model,
                                         bool stream_begun) {
   AnswerParts parts;
   parts.exchange = call.exchange;
-  parts.model = model;
+  parts.model = model.name;
   parts.ignored_header = IgnoredHeader(parsed.form.ignored);
   parts.write_buffer_max = call.app.write_buffer_max;
   parts.arrived_ns = call.arrived_ns;

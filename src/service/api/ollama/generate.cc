@@ -23,7 +23,7 @@ AnswerHead HeadOf(const ParsedRequest& parsed) {
 }
 
 template <bool kIsChat>
-std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const std::string&,
+std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const serving::Served&,
                                         bool stream_begun) {
   AnswerParts parts;
   parts.exchange = call.exchange;

@@ -1,6 +1,9 @@
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "api/openai/shape.h"
+#include "base/random.h"
 #include "codec/json_write.h"
 #include "codec/utf8.h"
 
@@ -38,26 +41,65 @@ std::string LogprobsJson(std::span<const TokenOut> tokens) {
   return out;
 }
 
+using turn::AnswerPart;
+using turn::AnswerReader;
+
+// One call of a tool, as streams begin it and whole answers hold it. Mistral's templates want ids of nine
+// letters and digits back.
+std::string CallJson(const AnswerPart& call, backend::ToolSyntax syntax, std::string_view arguments, bool indexed) {
+  std::string id = RandomId("call_");
+  if (syntax == backend::ToolSyntax::kMistral) id = id.substr(id.size() - 9);
+  std::string out;
+  JsonWriter w(&out);
+  w.Object();
+  if (indexed) w.Key("index").Value(call.call);
+  w.Key("id").Value(id).Key("type").Value("function").Key("function").Object();
+  w.Key("name").Value(call.text).Key("arguments").Value(arguments).End().End();
+  return out;
+}
+
+// An answer as parts, from its beginning to its end.
+std::vector<AnswerPart> PartsOf(const AnswerHead& head, std::string_view text, int* calls) {
+  AnswerReader reader(head.rules);
+  std::vector<AnswerPart> parts;
+  reader.Push(head.answer_prefix, &parts);
+  reader.Push(text, &parts);
+  reader.Finish(&parts);
+  *calls = reader.calls();
+  return parts;
+}
+
+std::string_view FinishWordOf(backend::FinishReason reason, int calls) {
+  return calls > 0 && reason == backend::FinishReason::kStop ? "tool_calls" : FinishWord(reason);
+}
+
 class Chat final : public Shape {
  public:
   Chat(AnswerHead head, int choices)
       : head_(std::move(head)), opened_(static_cast<size_t>(choices), false) {
     chunk_begin_ = Begin("chat.completion.chunk");
+    for (int i = 0; i < choices; ++i) readers_.emplace_back(head_.rules);
   }
 
   void AppendChunks(int index, const Delta& delta, std::vector<std::string>* chunks) override {
+    AnswerReader& reader = readers_[static_cast<size_t>(index)];
+    std::vector<AnswerPart> parts;
     if (!opened_[static_cast<size_t>(index)]) {
       opened_[static_cast<size_t>(index)] = true;
       chunks->push_back(Chunk(index, "{\"role\":\"assistant\",\"content\":\"\"}", {}, "null"));
+      reader.Push(head_.answer_prefix, &parts);
     }
-    if (!delta.text.empty() || !delta.tokens.empty()) {
-      std::string content = "{\"content\":";
-      AppendJsonString(delta.text, &content);
-      content.push_back('}');
-      chunks->push_back(Chunk(index, content, delta.tokens, "null"));
+    reader.Push(delta.text, &parts);
+    if (delta.finish) reader.Finish(&parts);
+    if (parts.empty() && !delta.tokens.empty()) parts.emplace_back();  // tokens without text of their own
+    bool first = true;
+    for (const AnswerPart& part : parts) {
+      const bool with_tokens = std::exchange(first, false);
+      chunks->push_back(Chunk(index, DeltaOf(part), with_tokens ? delta.tokens : std::span<const TokenOut>(), "null"));
     }
     if (delta.finish) {
-      chunks->push_back(Chunk(index, "{}", {}, fmt::format("\"{}\"", FinishWord(*delta.finish))));
+      chunks->push_back(
+          Chunk(index, "{}", {}, fmt::format("\"{}\"", FinishWordOf(*delta.finish, reader.calls()))));
     }
   }
 
@@ -69,17 +111,63 @@ class Chat final : public Shape {
     std::string out = Begin("chat.completion");
     for (size_t i = 0; i < choices.size(); ++i) {
       const Choice& choice = choices[i];
-      out += fmt::format("{}{{\"index\":{},\"message\":{{\"role\":\"assistant\",\"content\":",
-                         i == 0 ? "" : ",", i);
-      AppendJsonString(choice.text, &out);
-      out += ",\"refusal\":null},\"logprobs\":";
+      int calls = 0;
+      const std::vector<AnswerPart> parts = PartsOf(head_, choice.text, &calls);
+      out += fmt::format("{}{{\"index\":{},\"message\":", i == 0 ? "" : ",", i);
+      AppendMessage(parts, &out);
+      out += ",\"logprobs\":";
       out += head_.logprobs ? LogprobsJson(choice.tokens) : "null";
-      out += fmt::format(",\"finish_reason\":\"{}\"}}", FinishWord(*choice.finish));
+      out += fmt::format(",\"finish_reason\":\"{}\"}}", FinishWordOf(*choice.finish, calls));
     }
     return out + "],\"usage\":" + UsageJson(choices, head_.n) + "}";
   }
 
  private:
+  void AppendMessage(std::span<const AnswerPart> parts, std::string* out) const {
+    std::string content, reasoning, calls;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const AnswerPart& part = parts[i];
+      if (part.kind == AnswerPart::Kind::kText) content += part.text;
+      if (part.kind == AnswerPart::Kind::kReasoning) reasoning += part.text;
+      if (part.kind != AnswerPart::Kind::kCall) continue;
+      const bool has = i + 1 < parts.size() && parts[i + 1].kind == AnswerPart::Kind::kArguments;
+      calls += calls.empty() ? "" : ",";
+      calls += CallJson(part, head_.rules.syntax, has ? parts[i + 1].text : "", /*indexed=*/false);
+    }
+    *out += "{\"role\":\"assistant\",\"content\":";
+    if (content.empty() && !calls.empty()) {
+      *out += "null";
+    } else {
+      AppendJsonString(content, out);
+    }
+    *out += ",\"refusal\":null";
+    if (!reasoning.empty()) {
+      *out += ",\"reasoning_content\":";
+      AppendJsonString(reasoning, out);
+    }
+    if (!calls.empty()) *out += ",\"tool_calls\":[" + calls + "]";
+    out->push_back('}');
+  }
+
+  std::string DeltaOf(const AnswerPart& part) const {
+    std::string out;
+    JsonWriter w(&out);
+    w.Object();
+    switch (part.kind) {
+      case AnswerPart::Kind::kText: w.Key("content").Value(part.text); break;
+      case AnswerPart::Kind::kReasoning: w.Key("reasoning_content").Value(part.text); break;
+      case AnswerPart::Kind::kCall:
+        w.Key("tool_calls").Array().Raw(CallJson(part, head_.rules.syntax, "", /*indexed=*/true)).End();
+        break;
+      case AnswerPart::Kind::kArguments:
+        w.Key("tool_calls").Array().Object().Key("index").Value(part.call);
+        w.Key("function").Object().Key("arguments").Value(part.text).End().End().End();
+        break;
+    }
+    w.End();
+    return out;
+  }
+
   std::string Begin(std::string_view object) const {
     std::string out = "{\"id\":";
     AppendJsonString(head_.id, &out);
@@ -101,6 +189,7 @@ class Chat final : public Shape {
 
   const AnswerHead head_;
   std::string chunk_begin_;
+  std::vector<AnswerReader> readers_;
   std::vector<bool> opened_;  // choices whose role chunk is out
 };
 

@@ -72,7 +72,12 @@ constexpr FieldRow kRows[] = {
     {"chat_template_kwargs", kChat | kTokenize, kObject, Effect::kHonoured,
      "Template variables: enable_thinking, thinking, reasoning_effort."},
     {"response_format", kChat, kObject, Effect::kHonoured, "Only {\"type\": \"text\"}."},
-    {"tool_choice", kChat, kAny, Effect::kHonoured, "Only none and auto."},
+    {"tools", kChat | kTokenize, kArray, Effect::kHonoured,
+     "Functions that the model may call: at most 128 and 200 kB."},
+    {"tool_choice", kChat, kAny, Effect::kHonoured,
+     "none, auto, required, or the function that the answer must call."},
+    {"parallel_tool_calls", kChat, kBool, Effect::kHonoured,
+     "false: the answer ends with its first call."},
     {"function_call", kChat, kAny, Effect::kHonoured, "Only none and auto."},
     {"content", kTokenize, kString, Effect::kHonoured, "As prompt, in llama.cpp's shape."},
     {"add_special", kTokenize, kBool, Effect::kHonoured,
@@ -84,7 +89,6 @@ constexpr FieldRow kRows[] = {
      "With prompt: the tokens' names too."},
     {"tokens", kDetokenize, kArray, Effect::kHonoured, "Token ids."},
 
-    {"parallel_tool_calls", kChat, kBool, Effect::kIgnored},
     {"user", kGenerate, kString, Effect::kIgnored},
     {"safety_identifier", kGenerate, kString, Effect::kIgnored},
     {"prompt_cache_key", kGenerate, kString, Effect::kIgnored},
@@ -98,8 +102,6 @@ constexpr FieldRow kRows[] = {
     {"cache_prompt", kGenerate, kBool, Effect::kIgnored},
     {"spaces_between_special_tokens", kGenerate, kBool, Effect::kIgnored, "", 0, 0, "true"},
 
-    // A model that is not told of its tools answers as if there were none: better no answer.
-    {"tools", kChat | kTokenize, kArray, Effect::kRefused},
     {"functions", kChat, kArray, Effect::kRefused},
     {"echo", kCompletions, kBool, Effect::kRefused},
     {"suffix", kCompletions, kString, Effect::kRefused},

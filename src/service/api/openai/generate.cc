@@ -18,13 +18,15 @@ using ShapeFunction = std::unique_ptr<Shape> (*)(AnswerHead head, int choices);
 
 template <ShapeFunction kShape>
 std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed,
-                                        const std::string& model, bool stream_begun) {
+                                        const serving::Served& model, bool stream_begun) {
   AnswerHead head;
   head.id = RandomId(kShape == ChatShape ? "chatcmpl-" : "cmpl-");
-  head.model = model;
+  head.model = model.name;
   head.fingerprint = "pelton-" + call.app.version;
   head.created_s = SystemClock().WallS();
   head.n = parsed.request.n;
+  head.rules = turn::RulesOf(parsed.form.tools, model.backend->facts());
+  head.answer_prefix = turn::AnswerPrefix(parsed.form.tools, model.backend->facts());
   head.logprobs = parsed.form.logprobs;
   head.include_usage = parsed.form.include_usage;
   AnswerParts parts;

@@ -40,6 +40,9 @@ Result<ParsedRequest> ParseCompletion(std::string_view body, bool strict);
 Result<ParsedTokenize> ParseTokenize(std::string_view body, bool strict);
 Result<ParsedDetokenize> ParseDetokenize(std::string_view body, bool strict);
 
+// tools, tool_choice, parallel_tool_calls.
+Status ReadToolWish(const codec::Json& body, turn::ToolWish* out, std::vector<std::string>* ignored);
+
 // Shared by them.
 // model, n, max tokens, sampling, stop, stream: what both endpoints have. Fields were checked.
 Status ReadGeneration(const codec::Json& body, ParsedRequest* out);

@@ -11,13 +11,13 @@ using codec::Json;
 
 constexpr int kCompletionTokensDefault = 16;  // OpenAI's
 
-// "none" and "auto" ask for nothing that the model must do.
-Status CheckToolChoice(const Json& body, std::string_view name) {
-  const Json* value = Given(body, name);
+// Of OpenAI's older form: "none" and "auto" ask for nothing that the model must do.
+Status CheckFunctionCall(const Json& body) {
+  const Json* value = Given(body, "function_call");
   if (value == nullptr) return OkStatus();
   const std::string* word = value->AsString();
   if (word != nullptr && (*word == "none" || *word == "auto")) return OkStatus();
-  return BadField(name, "can only be none or auto: this server cannot make the model call a tool");
+  return BadField("function_call", "can only be none or auto: 'tools' and 'tool_choice' took its place");
 }
 
 Status CheckResponseFormat(const Json& body) {
@@ -92,8 +92,8 @@ Result<ParsedRequest> ParseChat(std::string_view text, bool strict) {
   ParsedRequest out;
   RETURN_IF_ERROR(CheckFields(*body, kChat, strict, &out.form.ignored));
   RETURN_IF_ERROR(ReadGeneration(*body, &out));
-  RETURN_IF_ERROR(CheckToolChoice(*body, "tool_choice"));
-  RETURN_IF_ERROR(CheckToolChoice(*body, "function_call"));
+  RETURN_IF_ERROR(ReadToolWish(*body, &out.form.tools, &out.form.ignored));
+  RETURN_IF_ERROR(CheckFunctionCall(*body));
   RETURN_IF_ERROR(CheckResponseFormat(*body));
   RETURN_IF_ERROR(ReadChatLogprobs(*body, &out));
   auto prompt = ReadChatPrompt(*body, &out.form.ignored);
@@ -152,6 +152,9 @@ Result<ParsedTokenize> ParseTokenize(std::string_view text, bool strict) {
   }
   auto chat = ReadChatPrompt(*body, &out.ignored);
   if (!chat.ok()) return chat.status();
+  turn::ToolWish tools;
+  if (const Json* given = Given(*body, "tools")) RETURN_IF_ERROR(turn::ReadTools(*given, &tools, &out.ignored));
+  chat->tools_json = std::move(tools.json);
   out.prompt = *std::move(chat);
   return out;
 }

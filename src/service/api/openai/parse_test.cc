@@ -93,7 +93,6 @@ TEST(Fields, WhatCannotBeHonouredIsRefusedByNameUnlessItAsksForNothing) {
       {kChat, "guided_json", "{\"a\":1}", "null"},
       {kChat, "chat_template", "\"{{ 1 }}\"", "null"},
       {kChat, "repeat_penalty", "1.1", "1.0"},
-      {kChat, "tools", "[{\"type\":\"function\"}]", "[]"},
       {kChat, "functions", "[{\"name\":\"f\"}]", "[]"},
       {kCompletions, "prompt_embeds", "\"AAAA\"", "null"},
       {kCompletions, "response_format", "{\"type\":\"json_object\"}", "{\"type\":\"text\"}"},

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/turn/answer_reader.h"
 #include "backend/backend.h"
 #include "base/status.h"
 
@@ -23,6 +24,8 @@ struct AnswerHead {
   int n = 1;
   bool logprobs = false;
   bool include_usage = false;
+  turn::AnswerRules rules = {};    // chat: how the answer is read
+  std::string answer_prefix = {};  // chat: what the model was made to begin with
 };
 
 // What came of one sequence.

@@ -82,19 +82,22 @@ Delta FromEngine(engine::Delta&& delta, const text::Tokenizer& tokenizer) {
   return out;
 }
 
+static_assert(static_cast<int>(ToolSyntax::kPhi) == static_cast<int>(text::ToolSyntax::kPhi));
+
 text::ChatTemplateInput ToText(const ChatPrompt& prompt) {
   text::ChatTemplateInput input;
   for (const Message& message : prompt.messages) {
     input.messages.push_back({message.role, message.content, message.name, message.tool_call_id,
                               message.tool_calls_json});
   }
+  input.tools_json = prompt.tools_json;
   input.kwargs_json = prompt.kwargs_json;
   input.add_generation_prompt = prompt.add_generation_prompt;
   input.continue_final_message = prompt.continue_final_message;
   return input;
 }
 
-Facts FactsOf(const engine::Engine& engine) {
+Facts FactsOf(const engine::Engine& engine, const text::ChatTemplate& chat_template) {
   const models::ModelInfo& info = engine.info();
   Facts facts;
   facts.kind = "native";
@@ -107,6 +110,10 @@ Facts FactsOf(const engine::Engine& engine) {
   facts.kv_tokens = engine.kv_tokens();
   facts.sampling = {info.sampling.temperature, info.sampling.top_p, info.sampling.min_p,
                     info.sampling.repetition_penalty, info.sampling.top_k};
+  const text::ChatTraits& traits = chat_template.traits();
+  facts.tools = static_cast<ToolSyntax>(traits.tools);
+  facts.thinks = traits.thinks;
+  facts.opens_thinking = traits.opens_thinking;
   return facts;
 }
 

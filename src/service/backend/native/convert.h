@@ -11,6 +11,6 @@ namespace pelton::backend {
 engine::EngineRequest ToEngine(engine::RequestId id, SequenceRequest&& request);
 Delta FromEngine(engine::Delta&& delta, const text::Tokenizer& tokenizer);
 text::ChatTemplateInput ToText(const ChatPrompt& prompt);
-Facts FactsOf(const engine::Engine& engine);
+Facts FactsOf(const engine::Engine& engine, const text::ChatTemplate& chat_template);
 
 }  // namespace pelton::backend

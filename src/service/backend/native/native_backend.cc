@@ -34,12 +34,17 @@ Spread SpreadOf(const engine::Counts<N>& counts) {
 class NativeBackend final : public Backend {
  public:
   explicit NativeBackend(NativeParts parts)
-      : parts_(std::move(parts)), facts_(FactsOf(*parts_.engine)) {}
+      : parts_(std::move(parts)), facts_(FactsOf(*parts_.engine, *parts_.chat_template)) {}
 
   const Facts& facts() const override { return facts_; }
 
   Result<std::vector<TokenId>> ChatTokens(const ChatPrompt& prompt) const override {
-    return parts_.chat_template->RenderTokens(ToText(prompt));
+    auto ids = parts_.chat_template->RenderTokens(ToText(prompt));
+    if (!ids.ok() || prompt.answer_prefix.empty()) return ids;
+    const auto prefix = parts_.tokenizer->Encode(prompt.answer_prefix, {.parse_special = true});
+    if (!prefix.ok()) return prefix.status();
+    ids->insert(ids->end(), prefix->begin(), prefix->end());
+    return ids;
   }
   Result<std::vector<TokenId>> Tokenize(std::string_view text,
                                         const TokenizeOptions& options) const override {
