@@ -11,10 +11,11 @@ import pytest
 from harness import Server
 
 MODEL = os.environ["PELTON_MODEL_SMOLLM2"]
-ASK = [{"role": "user", "content": "What is the weather in Paris?"}]
+ASK = [{"role": "system", "content": 'A call: {"name": "get_weather", "arguments": {"city": "Berlin"}}'},
+       {"role": "user", "content": "What is the weather in Paris?"}]
 WEATHER = {"type": "function", "function": {
     "name": "get_weather", "description": "The weather of a city.",
-    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+    "parameters": {"city": "a city"}}}
 ADD = {"type": "function", "function": {
     "name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}}}}
 NAMED = {"type": "function", "function": {"name": "get_weather"}}
@@ -32,14 +33,14 @@ def client(server):
 
 
 def create(client, messages=ASK, **fields):
-    return client.chat.completions.create(model="smollm2", messages=messages, temperature=0, max_tokens=64, **fields)
+    return client.chat.completions.create(model="smollm2", messages=messages, temperature=0, max_tokens=96, **fields)
 
 
 def test_a_named_tool_is_called(client):
-    answer = create(client, tools=[WEATHER, ADD], tool_choice=NAMED)
+    answer = create(client, tools=[WEATHER, ADD], tool_choice=NAMED, parallel_tool_calls=False)
     message = answer.choices[0].message
-    assert [call.function.name for call in message.tool_calls] == ["get_weather"] * len(message.tool_calls)
-    assert json.loads(message.tool_calls[0].function.arguments)["city"].startswith("Paris")
+    assert [call.function.name for call in message.tool_calls] == ["get_weather"]
+    assert json.loads(message.tool_calls[0].function.arguments)["city"] == "Paris"
     assert message.tool_calls[0].type == "function" and message.tool_calls[0].id.startswith("call_")
     assert answer.choices[0].finish_reason == "tool_calls" and message.content is None
 

@@ -59,18 +59,18 @@ std::string CallJson(const AnswerPart& call, backend::ToolSyntax syntax, std::st
 }
 
 // An answer as parts, from its beginning to its end.
-std::vector<AnswerPart> PartsOf(const AnswerHead& head, std::string_view text, int* calls) {
-  AnswerReader reader(head.rules);
+std::vector<AnswerPart> PartsOf(const AnswerHead& head, std::string_view text, AnswerReader* reader) {
   std::vector<AnswerPart> parts;
-  reader.Push(head.answer_prefix, &parts);
-  reader.Push(text, &parts);
-  reader.Finish(&parts);
-  *calls = reader.calls();
+  reader->Push(head.answer_prefix, &parts);
+  reader->Push(text, &parts);
+  reader->Finish(&parts);
   return parts;
 }
 
-std::string_view FinishWordOf(backend::FinishReason reason, int calls) {
-  return calls > 0 && reason == backend::FinishReason::kStop ? "tool_calls" : FinishWord(reason);
+// "tool_calls" when the answer ends with calls, by itself or because no more are wanted.
+std::string_view FinishWordOf(backend::FinishReason reason, const AnswerReader& reader) {
+  const bool ended = reason == backend::FinishReason::kStop || reader.complete();
+  return reader.calls() > 0 && ended ? "tool_calls" : FinishWord(reason);
 }
 
 class Chat final : public Shape {
@@ -99,7 +99,7 @@ class Chat final : public Shape {
     }
     if (delta.finish) {
       chunks->push_back(
-          Chunk(index, "{}", {}, fmt::format("\"{}\"", FinishWordOf(*delta.finish, reader.calls()))));
+          Chunk(index, "{}", {}, fmt::format("\"{}\"", FinishWordOf(*delta.finish, reader))));
     }
   }
 
@@ -111,13 +111,13 @@ class Chat final : public Shape {
     std::string out = Begin("chat.completion");
     for (size_t i = 0; i < choices.size(); ++i) {
       const Choice& choice = choices[i];
-      int calls = 0;
-      const std::vector<AnswerPart> parts = PartsOf(head_, choice.text, &calls);
+      AnswerReader reader(head_.rules);
+      const std::vector<AnswerPart> parts = PartsOf(head_, choice.text, &reader);
       out += fmt::format("{}{{\"index\":{},\"message\":", i == 0 ? "" : ",", i);
       AppendMessage(parts, &out);
       out += ",\"logprobs\":";
       out += head_.logprobs ? LogprobsJson(choice.tokens) : "null";
-      out += fmt::format(",\"finish_reason\":\"{}\"}}", FinishWordOf(*choice.finish, calls));
+      out += fmt::format(",\"finish_reason\":\"{}\"}}", FinishWordOf(*choice.finish, reader));
     }
     return out + "],\"usage\":" + UsageJson(choices, head_.n) + "}";
   }

@@ -229,6 +229,7 @@ void AnswerReader::BeginObject(CallJson json) {
 
 void AnswerReader::Object(std::string_view* text) {
   while (!text->empty()) {
+    const std::string_view here = *text;
     const char c = text->front();
     text->remove_prefix(1);
     json_.Feed(c);
@@ -246,6 +247,7 @@ void AnswerReader::Object(std::string_view* text) {
       parts_->push_back({.kind = AnswerPart::Kind::kCall, .text = json_.name(), .call = calls_++});
     }
     if (json_.done() || json_.bad()) {
+      if (json_.bad()) *text = here;  // a brace was forgotten: this belongs to what follows
       EndCall();
       return;
     }

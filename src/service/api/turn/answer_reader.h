@@ -39,6 +39,7 @@ class AnswerReader {  // thread-compatible
   // The end: what was held back comes out. Once.
   void Finish(std::vector<AnswerPart>* parts);
   int calls() const { return calls_; }
+  bool complete() const { return state_ == State::kDrop; }  // nothing that comes will count
 
  private:
   enum class State : uint8_t { kLead, kThinking, kAfterThinking, kText, kOpened, kName, kObject, kClosed, kDrop };

@@ -100,6 +100,11 @@ TEST(AnswerReader, ACallThatIsCutOffKeepsWhatCame) {
   EXPECT_EQ(Read(kTags, R"(<tool_call>{"name": "add")"), Parts{C("add")});
 }
 
+TEST(AnswerReader, AForgottenBraceEndsTheCallWhereTextGoesOn) {
+  EXPECT_EQ(Read(kTags, "<tool_call>{\"name\": \"add\", \"arguments\": {\"a\": 1}\n</tool_call>\nSo."),
+            (Parts{C("add"), A("{\"a\": 1}"), T("So.")}));
+}
+
 TEST(AnswerReader, OneCallOnlyWhenAsked) {
   AnswerRules rules = kTags;
   rules.one_call = true;
