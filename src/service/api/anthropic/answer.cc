@@ -2,9 +2,12 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "api/anthropic/error.h"
 #include "api/ending.h"
+#include "base/random.h"
+#include "codec/json.h"
 #include "codec/json_write.h"
 #include "codec/sse.h"
 
@@ -14,6 +17,9 @@ namespace {
 using backend::Delta;
 using backend::FinishReason;
 using codec::JsonWriter;
+using turn::AnswerPart;
+using turn::AnswerReader;
+using Kind = AnswerPart::Kind;
 
 // Pings go out when nothing else has for so long: the first early, so that people see that the request
 // has been taken, the others as often as proxies' idle limits want.
@@ -27,11 +33,14 @@ void WriteUsage(const backend::Usage& usage, JsonWriter* w) {
   w->Key("output_tokens").Value(usage.completion_tokens).End();
 }
 
-// stop_reason and stop_sequence, null while there is none.
-void WriteStop(const Outcome& outcome, JsonWriter* w) {
+// stop_reason and stop_sequence, null while there is none. `calls`: the answer ends with calls of tools.
+void WriteStop(const Outcome& outcome, const AnswerReader& reader, JsonWriter* w) {
+  const bool by_itself = outcome.finish == FinishReason::kStop && outcome.stop_match.empty();
   w->Key("stop_reason");
   if (!outcome.finish) {
     w->Null();
+  } else if (reader.calls() > 0 && (by_itself || reader.complete())) {
+    w->Value("tool_use");
   } else if (*outcome.finish == FinishReason::kLength) {
     w->Value("max_tokens");
   } else {
@@ -41,13 +50,77 @@ void WriteStop(const Outcome& outcome, JsonWriter* w) {
   outcome.stop_match.empty() ? w->Null() : w->Value(outcome.stop_match);
 }
 
-// `text` null: a message that has only begun.
-void WriteMessage(const AnswerParts& parts, const Outcome& outcome, const std::string* text, JsonWriter* w) {
-  w->Object().Key("id").Value(parts.id).Key("type").Value("message").Key("role").Value("assistant");
-  w->Key("model").Value(parts.model).Key("content").Array();
-  if (text != nullptr) w->Object().Key("type").Value("text").Key("text").Value(*text).End();
+// The block that `part` begins, empty but for a tool's name.
+void WriteBlockStart(const AnswerPart& part, JsonWriter* w) {
+  w->Object().Key("type");
+  switch (part.kind) {
+    case Kind::kText: w->Value("text").Key("text").Value(""); break;
+    case Kind::kReasoning: w->Value("thinking").Key("thinking").Value("").Key("signature").Value(""); break;
+    case Kind::kCall:
+    case Kind::kArguments:
+      w->Value("tool_use").Key("id").Value(RandomId("toolu_")).Key("name").Value(part.text);
+      w->Key("input").Object().End();
+      break;
+  }
   w->End();
-  WriteStop(outcome, w);
+}
+
+void WriteBlockDelta(const AnswerPart& part, JsonWriter* w) {
+  w->Object().Key("type");
+  switch (part.kind) {
+    case Kind::kText: w->Value("text_delta").Key("text").Value(part.text); break;
+    case Kind::kReasoning: w->Value("thinking_delta").Key("thinking").Value(part.text); break;
+    case Kind::kCall:
+    case Kind::kArguments: w->Value("input_json_delta").Key("partial_json").Value(part.text); break;
+  }
+  w->End();
+}
+
+// A call's arguments: what is no object of JSON (a call cut off) becomes one with the text in it.
+void WriteInput(std::string_view arguments, JsonWriter* w) {
+  const auto input = codec::ParseJson(arguments);
+  if (input.ok() && input->AsObject() != nullptr) {
+    w->Value(*input);
+  } else {
+    w->Object();
+    if (!arguments.empty()) w->Key("unfinished").Value(arguments);
+    w->End();
+  }
+}
+
+// All blocks of an answer.
+void WriteBlocks(const std::vector<AnswerPart>& parts, JsonWriter* w) {
+  w->Array();
+  if (parts.empty()) w->Object().Key("type").Value("text").Key("text").Value("").End();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const AnswerPart& part = parts[i];
+    if (part.kind == Kind::kArguments) continue;
+    w->Object().Key("type");
+    if (part.kind == Kind::kText) {
+      w->Value("text").Key("text").Value(part.text);
+    } else if (part.kind == Kind::kReasoning) {
+      w->Value("thinking").Key("thinking").Value(part.text).Key("signature").Value("");
+    } else {
+      const bool has = i + 1 < parts.size() && parts[i + 1].kind == Kind::kArguments;
+      w->Value("tool_use").Key("id").Value(RandomId("toolu_")).Key("name").Value(part.text).Key("input");
+      WriteInput(has ? parts[i + 1].text : std::string_view(), w);
+    }
+    w->End();
+  }
+  w->End();
+}
+
+// `content` null: a message that has only begun.
+void WriteMessage(const AnswerParts& parts, const Outcome& outcome, const std::vector<AnswerPart>* content,
+                  const AnswerReader& reader, JsonWriter* w) {
+  w->Object().Key("id").Value(parts.id).Key("type").Value("message").Key("role").Value("assistant");
+  w->Key("model").Value(parts.model).Key("content");
+  if (content == nullptr) {
+    w->Array().End();
+  } else {
+    WriteBlocks(*content, w);
+  }
+  WriteStop(outcome, reader, w);
   w->Key("usage");
   WriteUsage(outcome.usage, w);
   w->End();
@@ -56,19 +129,19 @@ void WriteMessage(const AnswerParts& parts, const Outcome& outcome, const std::s
 class StreamAnswer final : public serving::Output {
  public:
   explicit StreamAnswer(AnswerParts parts)
-      : parts_(std::move(parts)), started_(parts_.stream_begun), last_write_ns_(parts_.arrived_ns) {}
+      : parts_(std::move(parts)), reader_(parts_.rules), started_(parts_.stream_begun),
+        last_write_ns_(parts_.arrived_ns) {}
 
   void OnDelta(int, Delta&& delta) override {
     outcome_.Take(delta);
     if (!outcome_.error.ok()) return;  // said once, at the end
     std::string events;
-    if (!opened_) AppendOpening(&events);
-    if (!delta.text.empty()) {
-      AppendEvent("content_block_delta", [&](JsonWriter& w) {
-        w.Key("index").Value(0).Key("delta").Object().Key("type").Value("text_delta");
-        w.Key("text").Value(delta.text).End();
-      }, &events);
-    }
+    std::vector<AnswerPart> read;
+    if (!opened_) reader_.Push(parts_.answer_prefix, &read);
+    reader_.Push(delta.text, &read);
+    if (delta.finish) reader_.Finish(&read);
+    if (!opened_) AppendOpening(read, &events);
+    for (const AnswerPart& part : read) AppendPart(part, &events);
     if (!events.empty()) Write(std::move(events));
   }
 
@@ -83,10 +156,11 @@ class StreamAnswer final : public serving::Output {
       return;
     }
     std::string events;
-    AppendEvent("content_block_stop", [](JsonWriter& w) { w.Key("index").Value(0); }, &events);
+    if (block_ < 0) Begin({}, &events);  // an answer without anything has an empty text
+    EndBlock(&events);
     AppendEvent("message_delta", [&](JsonWriter& w) {
       w.Key("delta").Object();
-      WriteStop(outcome_, &w);
+      WriteStop(outcome_, reader_, &w);
       w.End().Key("usage");
       WriteUsage(outcome_.usage, &w);
     }, &events);
@@ -116,19 +190,42 @@ class StreamAnswer final : public serving::Output {
     codec::AppendSseEvent(name, data, events);
   }
 
-  void AppendOpening(std::string* events) {
+  void AppendOpening(const std::vector<AnswerPart>& read, std::string* events) {
     opened_ = true;
     Outcome begun;
     begun.usage = outcome_.usage;
     AppendEvent("message_start", [&](JsonWriter& w) {
       w.Key("message");
-      WriteMessage(parts_, begun, nullptr, &w);
+      WriteMessage(parts_, begun, nullptr, reader_, &w);
     }, events);
-    AppendEvent("content_block_start", [](JsonWriter& w) {
-      w.Key("index").Value(0).Key("content_block").Object();
-      w.Key("type").Value("text").Key("text").Value("").End();
-    }, events);
+    if (!read.empty()) Begin(read.front(), events);
     AppendEvent("ping", [](JsonWriter&) {}, events);
+  }
+
+  void AppendPart(const AnswerPart& part, std::string* events) {
+    const bool continues = block_ >= 0 && (part.kind == kind_ || part.kind == Kind::kArguments);
+    const bool next_call = part.kind == Kind::kCall && part.call != call_;
+    if (!continues || next_call) Begin(part, events);
+    if (part.kind == Kind::kCall) return;  // its name stands in the block's start
+    AppendEvent("content_block_delta", [&](JsonWriter& w) {
+      w.Key("index").Value(block_).Key("delta");
+      WriteBlockDelta(part, &w);
+    }, events);
+  }
+
+  void Begin(const AnswerPart& part, std::string* events) {
+    if (block_ >= 0) EndBlock(events);
+    ++block_;
+    kind_ = part.kind;
+    call_ = part.call;
+    AppendEvent("content_block_start", [&](JsonWriter& w) {
+      w.Key("index").Value(block_).Key("content_block");
+      WriteBlockStart(part, &w);
+    }, events);
+  }
+
+  void EndBlock(std::string* events) {
+    AppendEvent("content_block_stop", [&](JsonWriter& w) { w.Key("index").Value(block_); }, events);
   }
 
   // Only when there is something to send: until then an error can still have its own status.
@@ -144,7 +241,11 @@ class StreamAnswer final : public serving::Output {
   }
 
   const AnswerParts parts_;
+  AnswerReader reader_;
   Outcome outcome_;
+  int block_ = -1;           // the block that is open; -1: none yet
+  Kind kind_ = Kind::kText;  // of that block
+  int call_ = -1;            // its call
   bool started_;
   bool opened_ = false;  // message_start is out
   int64_t last_write_ns_;
@@ -167,7 +268,12 @@ class WholeAnswer final : public serving::Output {
     }
     std::string body;
     JsonWriter w(&body);
-    WriteMessage(parts_, outcome_, &text_, &w);
+    AnswerReader reader(parts_.rules);
+    std::vector<AnswerPart> read;
+    reader.Push(parts_.answer_prefix, &read);
+    reader.Push(text_, &read);
+    reader.Finish(&read);
+    WriteMessage(parts_, outcome_, &read, reader, &w);
     net::Response response = JsonResponse(std::move(body));
     response.headers.Add("request-id", parts_.request_id);
     if (!parts_.ignored_header.empty()) response.headers.Add("x-pelton-ignored", parts_.ignored_header);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "api/app.h"
+#include "api/turn/answer_reader.h"
 #include "serving/generation.h"
 
 namespace pelton::api::anthropic {
@@ -20,6 +21,8 @@ struct AnswerParts {
   int64_t arrived_ns = 0;
   std::shared_ptr<Notes> notes;  // filled before the answer ends
   bool stream_begun = false;     // BeginStream has been called
+  turn::AnswerRules rules = {};     // how the answer is read
+  std::string answer_prefix = {};   // what the model was made to begin with
 };
 
 void BeginStream(net::Exchange& exchange, const std::string& request_id, const std::string& ignored_header);

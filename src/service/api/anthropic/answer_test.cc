@@ -90,6 +90,49 @@ TEST_F(AnthropicAnswer, AStreamHasItsEventsInOrder) {
   EXPECT_EQ(notes_->completion_tokens, 2);
 }
 
+// Thoughts, text and calls are blocks of their own, streamed and whole.
+TEST_F(AnthropicAnswer, EachPartIsABlock) {
+  const std::string text = "<think>\nHm.\n</think>\n\nI look. <tool_call>{\"name\":\"w\",\"arguments\":{\"a\":1}}</tool_call>"
+                           "<tool_call>{\"name\":\"v\",\"arguments\":{}}</tool_call>";
+  AnswerParts parts = Parts();
+  parts.rules.tools = {"w", "v"};
+  parts.rules.thinks = true;
+  const auto stream = MakeStreamAnswer(parts);
+  for (const char c : text) stream->OnDelta(0, Make(std::string(1, c)));
+  stream->OnDelta(0, Make("", FinishReason::kStop));
+  stream->OnFinished({});
+  std::vector<std::string> blocks, inputs;
+  for (const auto& [name, data] : Events()) {
+    if (name == "content_block_start") {
+      blocks.push_back(*data.Find("content_block")->Find("type")->AsString());
+      inputs.emplace_back();
+      EXPECT_EQ(data.Find("index")->AsInt(), static_cast<int64_t>(blocks.size()) - 1);
+    }
+    if (name == "message_delta") {
+      EXPECT_EQ(*data.Find("delta")->Find("stop_reason")->AsString(), "tool_use");
+    }
+    if (name != "content_block_delta") continue;
+    for (const char* member : {"text", "thinking", "partial_json"}) {
+      if (const Json* piece = data.Find("delta")->Find(member)) inputs.back() += *piece->AsString();
+    }
+  }
+  EXPECT_EQ(blocks, (std::vector<std::string>{"thinking", "text", "tool_use", "tool_use"}));
+  EXPECT_EQ(inputs, (std::vector<std::string>{"Hm.", "I look.", "{\"a\":1}", "{}"}));
+
+  const auto whole = MakeWholeAnswer(parts);
+  whole->OnDelta(0, Make(text, FinishReason::kStop));
+  whole->OnFinished({});
+  const auto message = codec::ParseJson(exchange_->response_.body);
+  ASSERT_TRUE(message.ok());
+  const Json::Array& content = *message->Find("content")->AsArray();
+  ASSERT_EQ(content.size(), 4U);
+  EXPECT_EQ(*content[0].Find("thinking")->AsString(), "Hm.");
+  EXPECT_EQ(*content[1].Find("text")->AsString(), "I look.");
+  EXPECT_EQ(*content[2].Find("name")->AsString(), "w");
+  EXPECT_EQ(content[2].Find("input")->Find("a")->AsInt(), 1);
+  EXPECT_EQ(*message->Find("stop_reason")->AsString(), "tool_use");
+}
+
 TEST_F(AnthropicAnswer, WaitingIsShownByPings) {
   const auto answer = MakeStreamAnswer(Parts());
   answer->OnTick(1'000'000'000);

@@ -22,16 +22,16 @@ constexpr FieldRow kRows[] = {
     {"temperature", kMessages, kNumber, Effect::kHonoured, "0: always the likeliest token.", 0, 1},
     {"top_p", kMessages, kNumber, Effect::kHonoured, "Keep the likeliest tokens up to this mass.", 0, 1},
     {"top_k", kMessages, kInteger, Effect::kHonoured, "Keep so many tokens; 0: all.", 0, 1 << 20},
-    {"thinking", kBoth, kObject, Effect::kHonoured, "Only {\"type\": \"disabled\"}."},
-    {"tool_choice", kBoth, kObject, Effect::kHonoured, "Only types none and auto."},
+    {"thinking", kBoth, kObject, Effect::kHonoured, "Types enabled and disabled; a budget has no effect."},
+    {"tools", kBoth, kArray, Effect::kHonoured, "Tools of the client's own: at most 128 and 200 kB."},
+    {"tool_choice", kBoth, kObject, Effect::kHonoured,
+     "Types auto, none, any and tool; disable_parallel_tool_use."},
 
     {"metadata", kMessages, kObject, Effect::kIgnored},
     {"service_tier", kMessages, kString, Effect::kIgnored, "", 0, 0, "\"auto\""},
     {"inference_geo", kMessages, kString, Effect::kIgnored},
     {"cache_control", kBoth, kObject, Effect::kIgnored},
 
-    // A model that is not told of its tools answers as if there were none: better no answer.
-    {"tools", kBoth, kArray, Effect::kRefused},
     {"mcp_servers", kBoth, kArray, Effect::kRefused},
     {"container", kMessages, kAny, Effect::kRefused},
     {"context_management", kBoth, kObject, Effect::kRefused},

@@ -168,20 +168,77 @@ Result<backend::ChatPrompt> ReadPrompt(const Json& body, std::vector<std::string
   return prompt;
 }
 
-// What of 'thinking' and 'tool_choice' asks for nothing.
-Status CheckTypes(const Json& body) {
+// {"name":…,"description":…,"input_schema":…} → a function as chat templates expect it.
+Result<Json> FunctionOf(const Json& tool, const std::string& at) {
+  const std::string* type = tool.AsObject() == nullptr ? nullptr : TextOf(tool, "type");
+  if (tool.AsObject() == nullptr || (type != nullptr && *type != "custom")) {
+    return BadField(at + ".type", "can only be custom: this server runs no tools itself");
+  }
+  const std::string* name = TextOf(tool, "name");
+  if (name == nullptr || !turn::IsToolName(*name)) {
+    return BadField(at + ".name", fmt::format("must be 1 to {} letters, digits, _ or -", turn::kToolNameMax));
+  }
+  const Json* schema = Given(tool, "input_schema");
+  if (schema == nullptr || schema->AsObject() == nullptr) {
+    return BadField(at + ".input_schema", "must be an object: a JSON schema");
+  }
+  Json function = Json::EmptyObject();
+  function.Set("name", *name);
+  if (const std::string* description = TextOf(tool, "description")) function.Set("description", *description);
+  function.Set("parameters", *schema);
+  Json out = Json::EmptyObject();
+  out.Set("type", "function").Set("function", std::move(function));
+  return out;
+}
+
+Status ReadToolChoice(const Json& choice, turn::ToolWish* out) {
+  const std::string* type = TextOf(choice, "type");
+  const std::string* name = TextOf(choice, "name");
+  out->one_call = GivenBool(choice, "disable_parallel_tool_use", false);
+  if (type != nullptr && *type == "auto") return OkStatus();
+  if (type != nullptr && *type == "none") {
+    *out = {};  // the model is not told of them, so that it calls none
+    return OkStatus();
+  }
+  const bool named = type != nullptr && *type == "tool";
+  if (!named && (type == nullptr || *type != "any")) {
+    return BadField("tool_choice.type", "must be auto, none, any or tool");
+  }
+  if (out->names.empty()) return BadField("tool_choice", "wants a call, but there are no 'tools'");
+  if (named && (name == nullptr || std::find(out->names.begin(), out->names.end(), *name) == out->names.end())) {
+    return BadField("tool_choice.name", "must be the name of one of 'tools'");
+  }
+  out->forced = named ? *name : "";
+  if (named) out->names = {*name};
+  return OkStatus();
+}
+
+Status ReadToolWish(const Json& body, turn::ToolWish* out, std::vector<std::string>* ignored) {
+  if (const Json* tools = Given(body, "tools")) {
+    Json functions = Json::EmptyArray();
+    for (size_t i = 0; i < std::min(tools->AsArray()->size(), turn::kToolsMax + 1); ++i) {
+      auto function = FunctionOf((*tools->AsArray())[i], fmt::format("tools.{}", i));
+      if (!function.ok()) return function.status();
+      functions.Push(*std::move(function));
+    }
+    RETURN_IF_ERROR(turn::ReadTools(functions, out, ignored));
+  }
+  const Json* choice = Given(body, "tool_choice");
+  return choice == nullptr ? OkStatus() : ReadToolChoice(*choice, out);
+}
+
+// Whether the model is to think aloud, for templates that leave the choice.
+Status ReadThinking(const Json& body, backend::ChatPrompt* prompt, std::vector<std::string>* ignored) {
+  bool enabled = false;
   if (const Json* thinking = Given(body, "thinking")) {
     const std::string* type = TextOf(*thinking, "type");
-    if (type == nullptr || *type != "disabled") {
-      return BadField("thinking", "can only be {\"type\": \"disabled\"} on this server");
+    if (type == nullptr || (*type != "enabled" && *type != "disabled")) {
+      return BadField("thinking.type", "must be enabled or disabled");
     }
+    enabled = *type == "enabled";
+    if (Given(*thinking, "budget_tokens") != nullptr) ignored->push_back("thinking.budget_tokens");
   }
-  if (const Json* choice = Given(body, "tool_choice")) {
-    const std::string* type = TextOf(*choice, "type");
-    if (type == nullptr || (*type != "none" && *type != "auto")) {
-      return BadField("tool_choice", "can only be of type none or auto: this server cannot make the model call a tool");
-    }
-  }
+  prompt->kwargs_json = enabled ? "{\"enable_thinking\":true}" : "{\"enable_thinking\":false}";
   return OkStatus();
 }
 
@@ -208,7 +265,6 @@ Result<Json> ReadBody(std::string_view text, Endpoint endpoint, bool strict, std
   if (!body.ok()) return body.status().Prefixed("the body is not valid JSON");
   RETURN_IF_ERROR(CheckFields(*body, FieldTable(), endpoint, strict, ignored));
   if (Given(*body, "model") == nullptr) return BadField("model", "is required");
-  RETURN_IF_ERROR(CheckTypes(*body));
   return body;
 }
 
@@ -233,8 +289,13 @@ Result<ParsedRequest> ParseMessages(std::string_view text, bool strict) {
   if (const Json* v = Given(*body, "top_k")) request.sampling.top_k = static_cast<int>(*v->AsInt());
   RETURN_IF_ERROR(ReadStops(*body, &request.stop));
   out.form.stream = GivenBool(*body, "stream", false);
+  RETURN_IF_ERROR(ReadToolWish(*body, &out.form.tools, &out.form.ignored));
   auto prompt = ReadPrompt(*body, &out.form.ignored);
   if (!prompt.ok()) return prompt.status();
+  RETURN_IF_ERROR(ReadThinking(*body, &*prompt, &out.form.ignored));
+  if (out.form.tools.forced && prompt->continue_final_message) {
+    return BadField("tool_choice", "wants a call, which cannot continue a message of the assistant");
+  }
   request.prompts.push_back(*std::move(prompt));
   RETURN_IF_ERROR(RefuseIfStrict(strict, out.form.ignored));
   return out;
@@ -247,6 +308,10 @@ Result<ParsedCount> ParseCount(std::string_view text, bool strict) {
   out.model = *TextOf(*body, "model");
   auto prompt = ReadPrompt(*body, &out.ignored);
   if (!prompt.ok()) return prompt.status();
+  turn::ToolWish tools;
+  RETURN_IF_ERROR(ReadToolWish(*body, &tools, &out.ignored));
+  RETURN_IF_ERROR(ReadThinking(*body, &*prompt, &out.ignored));
+  prompt->tools_json = std::move(tools.json);
   out.prompt = *std::move(prompt);
   RETURN_IF_ERROR(RefuseIfStrict(strict, out.ignored));
   return out;

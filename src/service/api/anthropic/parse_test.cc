@@ -119,9 +119,14 @@ TEST(AnthropicParse, WhatIsMissingOrWrongIsNamed) {
   EXPECT_EQ(Refused(With(R"("stop_sequences":"a")")), "stop_sequences");
   EXPECT_EQ(Refused(With(R"("system":5)")), "system");
   EXPECT_EQ(Refused(With(R"("system":[{"type":"image"}])")), "system.0");
-  EXPECT_EQ(Refused(With(R"("tools":[{"name":"w"}])")), "tools");
+  EXPECT_EQ(Refused(With(R"("tools":[{"name":"w"}])")), "tools.0.input_schema");
+  EXPECT_EQ(Refused(With(R"("tools":[{"name":"a b","input_schema":{}}])")), "tools.0.name");
+  EXPECT_EQ(Refused(With(R"("tools":[{"type":"bash_20250124","name":"bash"}])")), "tools.0.type");
   EXPECT_EQ(Refused(With(R"("tool_choice":{"type":"any"})")), "tool_choice");
-  EXPECT_EQ(Refused(With(R"("thinking":{"type":"enabled","budget_tokens":1024})")), "thinking");
+  EXPECT_EQ(Refused(With(R"("tool_choice":{"type":"often"})")), "tool_choice.type");
+  EXPECT_EQ(Refused(With(R"("tools":[{"name":"w","input_schema":{}}],"tool_choice":{"type":"tool","name":"x"})")),
+            "tool_choice.name");
+  EXPECT_EQ(Refused(With(R"("thinking":{"type":"adaptive"})")), "thinking.type");
   EXPECT_EQ(Refused("{"), "");
   EXPECT_EQ(Refused("[]"), "");
 }
@@ -131,6 +136,26 @@ TEST(AnthropicParse, WhatAsksForNothingIsTakenAndWhatHasNoEffectIsNamed) {
   EXPECT_EQ(Parsed(With(R"("metadata":{"user_id":"u"},"new_thing":1)")).form.ignored,
             (std::vector<std::string>{"metadata", "new_thing"}));
   EXPECT_EQ(Refused(With(R"("new_thing":1)"), /*strict=*/true), "new_thing");
+}
+
+TEST(AnthropicParse, ToolsBecomeFunctionsAndThinkingAVariable) {
+  const std::string tools = R"("tools":[{"name":"w","description":"d","input_schema":{"type":"object"}},{"name":"v","input_schema":{}}])";
+  ParsedRequest parsed = Parsed(With(tools));
+  EXPECT_EQ(parsed.form.tools.json,
+            R"([{"type":"function","function":{"name":"w","description":"d","parameters":{"type":"object"}}},)"
+            R"({"type":"function","function":{"name":"v","parameters":{}}}])");
+  EXPECT_EQ(parsed.form.tools.names, (std::vector<std::string>{"w", "v"}));
+  EXPECT_FALSE(parsed.form.tools.forced);
+  EXPECT_EQ(PromptOf(parsed).kwargs_json, R"({"enable_thinking":false})");
+  parsed = Parsed(With(tools + R"(,"tool_choice":{"type":"tool","name":"v","disable_parallel_tool_use":true})"));
+  EXPECT_EQ(parsed.form.tools.forced, "v");
+  EXPECT_TRUE(parsed.form.tools.one_call);
+  EXPECT_EQ(parsed.form.tools.names, std::vector<std::string>{"v"});
+  EXPECT_EQ(Parsed(With(tools + R"(,"tool_choice":{"type":"any"})")).form.tools.forced, "");
+  EXPECT_TRUE(Parsed(With(tools + R"(,"tool_choice":{"type":"none"})")).form.tools.json.empty());
+  parsed = Parsed(With(R"("thinking":{"type":"enabled","budget_tokens":1024})"));
+  EXPECT_EQ(PromptOf(parsed).kwargs_json, R"({"enable_thinking":true})");
+  EXPECT_EQ(parsed.form.ignored, std::vector<std::string>{"thinking.budget_tokens"});
 }
 
 TEST(AnthropicParse, BoundsHoldOnBothSides) {

@@ -53,6 +53,50 @@ TEST(ChatShape, TheRoleComesFirstThenTextThenTheReason) {
   EXPECT_EQ(Parsed(chunks[0]).Find("usage"), nullptr);
 }
 
+// Thoughts and calls have members of their own, streamed and whole.
+TEST(ChatShape, ThoughtsAndCallsStandApart) {
+  AnswerHead head = Head();
+  head.rules.tools = {"w"};
+  head.rules.thinks = true;
+  const std::string text = "<think>Hm.</think>Look: <tool_call>{\"name\":\"w\",\"arguments\":{\"a\":1}}</tool_call>";
+  const auto shape = ChatShape(head, 1);
+  std::vector<std::string> chunks;
+  for (const char c : text) shape->AppendChunks(0, TextDelta(std::string(1, c)), &chunks);
+  Delta last;
+  last.finish = FinishReason::kStop;
+  shape->AppendChunks(0, last, &chunks);
+  std::string content, reasoning, arguments, name, reason;
+  for (const std::string& chunk : chunks) {
+    const Json json = Parsed(chunk);
+    const Json& choice = (*At(json, "choices").AsArray())[0];
+    const Json& delta = At(choice, "delta");
+    if (const Json* v = delta.Find("content")) content += *v->AsString();
+    if (const Json* v = delta.Find("reasoning_content")) reasoning += *v->AsString();
+    if (const std::string* v = At(choice, "finish_reason").AsString()) reason = *v;
+    if (const Json* calls = delta.Find("tool_calls")) {
+      const Json& function = At((*calls->AsArray())[0], "function");
+      if (const Json* v = function.Find("name")) name += *v->AsString();
+      arguments += *At(function, "arguments").AsString();
+    }
+  }
+  EXPECT_EQ(content, "Look:");
+  EXPECT_EQ(reasoning, "Hm.");
+  EXPECT_EQ(name, "w");
+  EXPECT_EQ(arguments, "{\"a\":1}");
+  EXPECT_EQ(reason, "tool_calls");
+
+  std::vector<Choice> choices(1);
+  choices[0].text = text;
+  choices[0].finish = FinishReason::kStop;
+  const Json whole = Parsed(shape->Whole(choices));
+  const Json& choice = (*At(whole, "choices").AsArray())[0];
+  const Json& message = At(choice, "message");
+  EXPECT_EQ(*At(message, "content").AsString(), "Look:");
+  EXPECT_EQ(*At(message, "reasoning_content").AsString(), "Hm.");
+  EXPECT_EQ(*At(At((*At(message, "tool_calls").AsArray())[0], "function"), "arguments").AsString(), "{\"a\":1}");
+  EXPECT_EQ(*At(choice, "finish_reason").AsString(), "tool_calls");
+}
+
 TEST(ChatShape, UsageCountsAPromptOnceAndEveryAnswer) {
   const auto shape = ChatShape(Head(false, true), 4);
   std::vector<Choice> choices(4);
