@@ -110,7 +110,7 @@ test("errors have their status and name what is wrong", async () => {
   await refused(chat({ model: "nobody" }), 404, /nobody/);
   await refused(chat({ model: "nobody", stream: true }), 404, /nobody/);
   await refused(chat({ format: "json" }), 400, /format/);
-  await refused(chat({ tools: [{ type: "function", function: { name: "w" } }] }), 400, /tools/);
+  await refused(chat({ tools: [{ type: "function", function: { name: "a b" } }] }), 400, /tools/);
   await refused(chat({}, { temperature: 3 }), 400, /temperature/);
   await refused(prompt({ suffix: "x" }), 400, /suffix/);
   await refused(client.embed({ model: "smollm2", input: "x" }), 501, /embed/);

@@ -129,9 +129,8 @@ def test_what_was_ignored_is_named(client):
 
 
 def test_what_cannot_be_done_is_refused_by_name(client):
-    weather = {"name": "weather", "description": "d", "input_schema": {"type": "object"}}
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
-    for fields, name in (({"tools": [weather]}, "tools"), ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
+    for fields, name in (({"tools": [{"name": "w"}]}, "tools.0.input_schema"), ({"thinking": {"type": "adaptive"}}, "thinking"),
                          ({"messages": [{"role": "user", "content": [image]}]}, "messages.0.content.0"),
                          ({"temperature": 1.5}, "temperature"), ({"messages": []}, "messages"),
                          ({"max_tokens": 0}, "max_tokens")):

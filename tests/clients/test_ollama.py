@@ -169,7 +169,7 @@ def test_one_model(client):
     shown = client.show("smollm2:latest")
     assert shown.details.family == shown.modelinfo["general.architecture"] == "llama"
     assert shown.modelinfo["llama.context_length"] == 1024 and shown.modelinfo["general.parameter_count"] == 134515008
-    assert shown.capabilities == ["completion"]
+    assert shown.capabilities == ["completion", "tools"]
     with pytest.raises(ollama.ResponseError) as missing:
         client.show("nobody")
     assert missing.value.status_code == 404
@@ -252,10 +252,10 @@ def test_what_was_ignored_is_named(server):
 
 
 def test_what_cannot_be_done_is_refused_by_name(client):
-    weather = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+    weather = {"type": "function", "function": {"name": "no name", "parameters": {"type": "object", "properties": {}}}}
     image = [{"role": "user", "content": "What is this?", "images": [b"\x89PNG"]}]
     for fields, name in (({"format": "json"}, "format"), ({"format": {"type": "object"}}, "format"),
-                         ({"tools": [weather]}, "tools"), ({"think": True}, "think"),
+                         ({"tools": [weather]}, "tools"), ({"think": "low", "tools": [weather, weather]}, "tools"),
                          ({"messages": image}, "messages.0.images"), ({"more": {"temperature": 3}}, "temperature"),
                          ({"more": {"mirostat": 1}}, "mirostat"), ({"keep_alive": "soon"}, "keep_alive")):
         with pytest.raises(ollama.ResponseError) as refused:
@@ -326,3 +326,15 @@ def test_many_at_once(client):
     for thread in threads:
         thread.join(120)
     assert answers == [wanted] * 8
+
+
+def test_tools_are_shown_to_the_model_and_results_come_back(client):
+    weather = {"type": "function", "function": {"name": "get_weather", "parameters": {"city": "a city"}}}
+    told = chat(client, tools=[weather])
+    assert told.prompt_eval_count > chat(client).prompt_eval_count
+    turns = CAPITAL + [{"role": "assistant", "content": "", "tool_calls": [
+        {"function": {"name": "get_weather", "arguments": {"city": "Paris"}}}]},
+        {"role": "tool", "tool_name": "get_weather", "content": "Sunny."}]
+    assert chat(client, turns, tools=[weather]).done
+    assert "tools" in client.show("smollm2").capabilities
+    assert chat(client, think=False).message.content

@@ -21,7 +21,7 @@ std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& p
   parts.arrived_ns = call.arrived_ns;
   parts.notes = call.notes;
   parts.stream_begun = stream_begun;
-  parts.rules = turn::RulesOf(parsed.form.tools, model.backend->facts());
+  parts.rules = turn::RulesOf(parsed.form.tools, model.backend->facts(), parsed.request);
   parts.answer_prefix = turn::AnswerPrefix(parsed.form.tools, model.backend->facts());
   return parsed.form.stream ? MakeStreamAnswer(std::move(parts)) : MakeWholeAnswer(std::move(parts));
 }

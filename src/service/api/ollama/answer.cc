@@ -9,6 +9,7 @@
 #include "api/ending.h"
 #include "api/ollama/error.h"
 #include "api/ollama/moment.h"
+#include "codec/json.h"
 #include "codec/json_write.h"
 #include "codec/utf8.h"
 
@@ -19,6 +20,9 @@ using backend::Delta;
 using backend::FinishReason;
 using backend::TokenOut;
 using codec::JsonWriter;
+using turn::AnswerPart;
+using turn::AnswerReader;
+using Kind = AnswerPart::Kind;
 
 // An empty piece goes out when nothing else has for so long: proxies end connections that idle.
 constexpr int64_t kSignOfLifeNs = 10'000'000'000;
@@ -47,14 +51,87 @@ void WriteLogprobs(std::span<const TokenOut> tokens, JsonWriter* w) {
   w->End();
 }
 
-// An object with its text, not yet ended.
-void Open(const AnswerHead& head, std::string_view text, JsonWriter* w) {
-  w->Object().Key("model").Value(head.model).Key("created_at").Value(NowRfc3339());
-  if (head.chat) {
-    w->Key("message").Object().Key("role").Value("assistant").Key("content").Value(text).End();
+// A part of an answer as one object says it.
+struct Piece {
+  std::string text, thinking;
+  std::vector<std::pair<std::string, std::string>> calls;  // names and arguments
+
+  bool empty() const { return text.empty() && thinking.empty() && calls.empty(); }
+};
+
+// Arguments are an object; what is none (a call cut off) becomes one with the text in it.
+void WriteArguments(const std::string& arguments, JsonWriter* w) {
+  const auto object = codec::ParseJson(arguments);
+  if (object.ok() && object->AsObject() != nullptr) {
+    w->Value(*object);
   } else {
-    w->Key("response").Value(text);
+    w->Object();
+    if (!arguments.empty()) w->Key("unfinished").Value(arguments);
+    w->End();
   }
+}
+
+// An object with its text, not yet ended.
+void Open(const AnswerHead& head, const Piece& piece, JsonWriter* w) {
+  w->Object().Key("model").Value(head.model).Key("created_at").Value(NowRfc3339());
+  if (!head.chat) {
+    w->Key("response").Value(piece.text);
+    if (!piece.thinking.empty()) w->Key("thinking").Value(piece.thinking);
+    return;
+  }
+  w->Key("message").Object().Key("role").Value("assistant").Key("content").Value(piece.text);
+  if (!piece.thinking.empty()) w->Key("thinking").Value(piece.thinking);
+  if (!piece.calls.empty()) w->Key("tool_calls").Array();
+  for (const auto& [name, arguments] : piece.calls) {
+    w->Object().Key("function").Object().Key("name").Value(name).Key("arguments");
+    WriteArguments(arguments, w);
+    w->End().End();
+  }
+  if (!piece.calls.empty()) w->End();
+  w->End();
+}
+
+// Parts of an answer → pieces: text and thoughts at once, calls when they are whole.
+class Pieces {
+ public:
+  explicit Pieces(turn::AnswerRules rules) : reader_(std::move(rules)) {}
+
+  Piece Push(std::string_view text, bool last) {
+    std::vector<AnswerPart> parts;
+    reader_.Push(text, &parts);
+    if (last) reader_.Finish(&parts);
+    Piece piece;
+    for (const AnswerPart& part : parts) {
+      if (part.kind == Kind::kArguments) {
+        open_.back().second += part.text;
+        continue;
+      }
+      EndCall(&piece);
+      if (part.kind == Kind::kText) piece.text += part.text;
+      if (part.kind == Kind::kReasoning) piece.thinking += part.text;
+      if (part.kind == Kind::kCall) open_.emplace_back(part.text, "");
+    }
+    if (last) EndCall(&piece);
+    return piece;
+  }
+
+ private:
+  void EndCall(Piece* piece) {
+    for (auto& call : open_) piece->calls.push_back(std::move(call));
+    open_.clear();
+  }
+
+  AnswerReader reader_;
+  std::vector<std::pair<std::string, std::string>> open_;  // the call that is being written, if any
+};
+
+std::string PieceLine(const AnswerHead& head, const Piece& piece, std::span<const TokenOut> tokens) {
+  std::string out;
+  JsonWriter w(&out);
+  Open(head, piece, &w);
+  if (head.logprobs && !tokens.empty()) WriteLogprobs(tokens, &w);
+  w.Key("done").Value(false).End();
+  return out;
 }
 
 // Counts and durations in ns, as members of the last object. A duration of tokens is never 0, since
@@ -75,13 +152,15 @@ void WriteEnding(const AnswerParts& parts, const Outcome& outcome, JsonWriter* w
 class StreamAnswer final : public serving::Output {
  public:
   explicit StreamAnswer(AnswerParts parts)
-      : parts_(std::move(parts)), started_(parts_.stream_begun), last_write_ns_(parts_.arrived_ns) {}
+      : parts_(std::move(parts)), pieces_(parts_.rules), started_(parts_.stream_begun),
+        last_write_ns_(parts_.arrived_ns) {}
 
   void OnDelta(int, Delta&& delta) override {
     outcome_.Take(delta);
     if (!outcome_.error.ok()) return;  // said once, at the end
-    if (delta.text.empty() && delta.tokens.empty()) return;
-    Write(PieceJson(parts_.head, delta.text, delta.tokens));
+    const Piece piece = pieces_.Push(delta.text, delta.finish.has_value());
+    if (piece.empty() && delta.tokens.empty()) return;
+    Write(PieceLine(parts_.head, piece, delta.tokens));
   }
 
   void OnFinished(const serving::RequestRecord&) override {
@@ -96,7 +175,7 @@ class StreamAnswer final : public serving::Output {
     }
     std::string line;
     JsonWriter w(&line);
-    Open(parts_.head, "", &w);
+    Open(parts_.head, {}, &w);
     WriteEnding(parts_, outcome_, &w);
     w.End();
     Write(std::move(line));
@@ -122,6 +201,7 @@ class StreamAnswer final : public serving::Output {
   }
 
   const AnswerParts parts_;
+  Pieces pieces_;
   Outcome outcome_;
   bool started_;
   int64_t last_write_ns_;
@@ -145,7 +225,7 @@ class WholeAnswer final : public serving::Output {
     }
     std::string body;
     JsonWriter w(&body);
-    Open(parts_.head, text_, &w);
+    Open(parts_.head, Pieces(parts_.rules).Push(text_, /*last=*/true), &w);
     if (parts_.head.logprobs) WriteLogprobs(tokens_, &w);
     WriteEnding(parts_, outcome_, &w);
     w.End();
@@ -171,18 +251,15 @@ void BeginStream(net::Exchange& exchange, const std::string& ignored_header) {
 }
 
 std::string PieceJson(const AnswerHead& head, std::string_view text, std::span<const TokenOut> tokens) {
-  std::string out;
-  JsonWriter w(&out);
-  Open(head, text, &w);
-  if (head.logprobs && !tokens.empty()) WriteLogprobs(tokens, &w);
-  w.Key("done").Value(false).End();
-  return out;
+  Piece piece;
+  piece.text = text;
+  return PieceLine(head, piece, tokens);
 }
 
 std::string EmptyJson(const AnswerHead& head, std::string_view reason) {
   std::string out;
   JsonWriter w(&out);
-  Open(head, "", &w);
+  Open(head, {}, &w);
   w.Key("done").Value(true).Key("done_reason").Value(reason).End();
   return out;
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "api/app.h"
+#include "api/turn/answer_reader.h"
 #include "serving/generation.h"
 
 namespace pelton::api::ollama {
@@ -28,6 +29,7 @@ struct AnswerParts {
   int64_t load_ns = 0;           // from arrival until the model was there
   std::shared_ptr<Notes> notes;  // filled before the answer ends
   bool stream_begun = false;     // BeginStream has been called
+  turn::AnswerRules rules = {};  // how the answer is read
 };
 
 void BeginStream(net::Exchange& exchange, const std::string& ignored_header);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "api/ollama/error.h"
 #include "api/ollama/moment.h"
 #include "api/ollama/names.h"
@@ -68,6 +70,57 @@ class OllamaAnswer : public ::testing::Test {
   std::shared_ptr<Notes> notes_ = std::make_shared<Notes>();
   std::shared_ptr<FakeExchange> exchange_ = std::make_shared<FakeExchange>();
 };
+
+// Thoughts have their member; a call comes whole, with its arguments as an object.
+TEST_F(OllamaAnswer, ThoughtsAndCallsStandApart) {
+  const std::string text = "<think>Hm.</think>Look: <tool_call>{\"name\":\"w\",\"arguments\":{\"a\":1}}</tool_call>"
+                           "<tool_call>{\"name\":\"w\",\"arguments\":{\"a\":2";
+  AnswerParts parts = Parts();
+  parts.rules.tools = {"w"};
+  parts.rules.thinks = true;
+  const auto read = [](const Json& json, std::string* content, std::string* thinking, std::string* calls) {
+    const Json& message = *json.Find("message");
+    *content += *message.Find("content")->AsString();
+    if (const Json* v = message.Find("thinking")) *thinking += *v->AsString();
+    const Json* list = message.Find("tool_calls");
+    if (list == nullptr) return;
+    for (const Json& call : *list->AsArray()) {
+      const Json& function = *call.Find("function");
+      const Json& arguments = *function.Find("arguments");
+      const Json* a = arguments.Find("a");
+      *calls += *function.Find("name")->AsString() + (a == nullptr ? *arguments.Find("unfinished")->AsString()
+                                                                   : std::to_string(*a->AsInt())) + ";";
+    }
+  };
+  const auto whole = MakeWholeAnswer(parts);
+  Delta all;
+  all.text = text;
+  all.finish = FinishReason::kStop;
+  whole->OnDelta(0, std::move(all));
+  whole->OnFinished({});
+  std::string content, thinking, calls;
+  read(*codec::ParseJson(exchange_->response_.body), &content, &thinking, &calls);
+  EXPECT_EQ(content, "Look:");
+  EXPECT_EQ(thinking, "Hm.");
+  EXPECT_EQ(calls, "w1;w{\"a\":2;");
+
+  const auto stream = MakeStreamAnswer(parts);
+  for (size_t i = 0; i < text.size(); ++i) {
+    Delta delta;
+    delta.text = text[i];
+    if (i + 1 == text.size()) delta.finish = FinishReason::kStop;
+    stream->OnDelta(0, std::move(delta));
+  }
+  stream->OnFinished({});
+  std::string streamed_content, streamed_thinking, streamed_calls;
+  std::istringstream lines(exchange_->written_);
+  for (std::string line; std::getline(lines, line);) {
+    read(*codec::ParseJson(line), &streamed_content, &streamed_thinking, &streamed_calls);
+  }
+  EXPECT_EQ(streamed_content, content);
+  EXPECT_EQ(streamed_thinking, thinking);
+  EXPECT_EQ(streamed_calls, calls);
+}
 
 TEST_F(OllamaAnswer, AStreamIsLinesOfWhichTheLastHasTheFigures) {
   const auto answer = MakeStreamAnswer(Parts());

@@ -30,6 +30,10 @@ constexpr FieldRow kRows[] = {
     {"top_logprobs", kBoth, kInteger, Effect::kHonoured, "So many alternatives a token; needs logprobs.", 0,
      serving::kTopLogprobsMax},
 
+    {"tools", kChat, kArray, Effect::kHonoured, "Functions that the model may call: at most 128 and 200 kB."},
+    {"think", kBoth, kAny, Effect::kHonoured,
+     "true, false, low, medium or high: for templates that leave the choice. Thoughts stand apart in any case."},
+
     {"truncate", kBoth, kBool, Effect::kIgnored},  // a prompt that does not fit is refused
     {"shift", kBoth, kBool, Effect::kIgnored},     // an answer ends where the context does
     {"verbose", kShow, kBool, Effect::kIgnored},
@@ -41,9 +45,6 @@ constexpr FieldRow kRows[] = {
     {"options", kShow, kObject, Effect::kIgnored},
 
     {"format", kBoth, kAny, Effect::kRefused},
-    {"think", kBoth, kAny, Effect::kRefused},
-    // A model that is not told of its tools answers as if there were none: better no answer.
-    {"tools", kChat, kArray, Effect::kRefused},
     {"template", kGenerate, kString, Effect::kRefused},
     {"suffix", kGenerate, kString, Effect::kRefused},
     {"context", kGenerate, kArray, Effect::kRefused},

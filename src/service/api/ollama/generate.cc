@@ -23,7 +23,7 @@ AnswerHead HeadOf(const ParsedRequest& parsed) {
 }
 
 template <bool kIsChat>
-std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const serving::Served&,
+std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& parsed, const serving::Served& model,
                                         bool stream_begun) {
   AnswerParts parts;
   parts.exchange = call.exchange;
@@ -34,6 +34,7 @@ std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& p
   parts.load_ns = NowNs() - call.arrived_ns;
   parts.notes = call.notes;
   parts.stream_begun = stream_begun;
+  parts.rules = turn::RulesOf(parsed.form.tools, model.backend->facts(), parsed.request);
   return parsed.form.stream ? MakeStreamAnswer(std::move(parts)) : MakeWholeAnswer(std::move(parts));
 }
 

@@ -158,7 +158,9 @@ std::string ShowJson(const ModelView& model) {
   WriteDetails(model, &w);
   w.Key("model_info").Object();
   if (model.served) WriteModelInfo(model.served->backend->facts(), &w);
-  w.End().Key("capabilities").Array().Value("completion").End();
+  w.End().Key("capabilities").Array().Value("completion").Value("tools");
+  if (model.served && model.served->backend->facts().thinks) w.Value("thinking");
+  w.End();
   w.Key("modified_at").Value(Rfc3339(file.modified_ns)).End();
   return body;
 }

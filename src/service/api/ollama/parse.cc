@@ -242,6 +242,20 @@ Status ReadCommon(const Json& body, bool prompted, bool strict, ParsedRequest* o
   return OkStatus();
 }
 
+// Whether the model is to think aloud, for templates that leave the choice.
+Status ReadThink(const Json& body, backend::ChatPrompt* prompt) {
+  const Json* think = Given(body, "think");
+  if (think == nullptr) return OkStatus();
+  const std::string* effort = think->AsString();
+  const bool known = effort != nullptr && (*effort == "low" || *effort == "medium" || *effort == "high");
+  if (!think->AsBool() && !known) return BadField("think", "must be true, false, low, medium or high");
+  Json variables = Json::EmptyObject();
+  variables.Set("enable_thinking", known || *think->AsBool());
+  if (known) variables.Set("reasoning_effort", *effort);
+  prompt->kwargs_json = codec::WriteJson(variables);
+  return OkStatus();
+}
+
 Status RefuseIfStrict(bool strict, const std::vector<std::string>& ignored) {
   if (!strict || ignored.empty()) return OkStatus();
   return BadField(ignored.front(), "has no effect on this server, and it is strict");
@@ -259,6 +273,10 @@ Result<ParsedRequest> ParseChat(std::string_view text, bool strict) {
   if (prompted) {
     auto prompt = ReadMessages(*messages->AsArray(), &out.form.ignored);
     if (!prompt.ok()) return prompt.status();
+    RETURN_IF_ERROR(ReadThink(*body, &*prompt));
+    if (const Json* tools = Given(*body, "tools")) {
+      RETURN_IF_ERROR(turn::ReadTools(*tools, &out.form.tools, &out.form.ignored));
+    }
     out.request.prompts.push_back(*std::move(prompt));
   }
   RETURN_IF_ERROR(RefuseIfStrict(strict, out.form.ignored));
@@ -287,6 +305,7 @@ Result<ParsedRequest> ParseGenerate(std::string_view text, bool strict) {
     }
     chat.messages.back().role = "user";
     chat.messages.back().content = *prompt;
+    RETURN_IF_ERROR(ReadThink(*body, &chat));
     out.request.prompts.emplace_back(std::move(chat));
   }
   RETURN_IF_ERROR(RefuseIfStrict(strict, out.form.ignored));

@@ -94,12 +94,21 @@ TEST(OllamaParse, WhatAsksForNothingIsTaken) {
                   .form.ignored.empty());
 }
 
+TEST(OllamaParse, ToolsAndThinkingReachTheTemplate) {
+  const ParsedRequest parsed = Parsed(ParseChat, Chat(R"("tools":[{"type":"function","function":{"name":"w"}}],"think":true)"));
+  EXPECT_EQ(parsed.form.tools.names, std::vector<std::string>{"w"});
+  EXPECT_EQ(PromptOf(parsed).kwargs_json, R"({"enable_thinking":true})");
+  EXPECT_EQ(PromptOf(Parsed(ParseGenerate, Generated(R"("think":false)"))).kwargs_json, R"({"enable_thinking":false})");
+  EXPECT_EQ(PromptOf(Parsed(ParseChat, Chat(R"("think":"low")"))).kwargs_json,
+            R"({"enable_thinking":true,"reasoning_effort":"low"})");
+}
+
 TEST(OllamaParse, WhatIsNotThereIsRefusedByName) {
   EXPECT_EQ(Refused(ParseChat, Chat(R"("format":"json")")), "format");
   EXPECT_EQ(Refused(ParseChat, Chat(R"("format":{"type":"object"})")), "format");
-  EXPECT_EQ(Refused(ParseChat, Chat(R"("tools":[{"type":"function"}])")), "tools");
-  EXPECT_EQ(Refused(ParseChat, Chat(R"("think":true)")), "think");
-  EXPECT_EQ(Refused(ParseChat, Chat(R"("think":"high")")), "think");
+  EXPECT_EQ(Refused(ParseChat, Chat(R"("tools":[{"type":"function"}])")), "tools[0].function");
+  EXPECT_EQ(Refused(ParseChat, Chat(R"("think":"very")")), "think");
+  EXPECT_EQ(Refused(ParseChat, Chat(R"("think":1)")), "think");
   EXPECT_EQ(Refused(ParseChat, ChatOf(R"({"role":"user","content":"a","images":["AAAA"]})")), "messages.0.images");
   for (const char* member : {R"("suffix":"x")", R"("template":"{{ .Prompt }}")", R"("context":[1])", R"("images":["AAAA"])",
                              R"("width":64)"}) {

@@ -25,7 +25,7 @@ std::shared_ptr<serving::Output> Answer(const Call& call, const ParsedRequest& p
   head.fingerprint = "pelton-" + call.app.version;
   head.created_s = SystemClock().WallS();
   head.n = parsed.request.n;
-  head.rules = turn::RulesOf(parsed.form.tools, model.backend->facts());
+  head.rules = turn::RulesOf(parsed.form.tools, model.backend->facts(), parsed.request);
   head.answer_prefix = turn::AnswerPrefix(parsed.form.tools, model.backend->facts());
   head.logprobs = parsed.form.logprobs;
   head.include_usage = parsed.form.include_usage;

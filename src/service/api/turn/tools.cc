@@ -105,13 +105,15 @@ void ApplyTools(const ToolWish& wish, const backend::Facts& facts, serving::Gene
   if (facts.tools != ToolSyntax::kTags) request->special_tokens_in_text = true;
 }
 
-AnswerRules RulesOf(const ToolWish& wish, const backend::Facts& facts) {
+AnswerRules RulesOf(const ToolWish& wish, const backend::Facts& facts, const serving::GenerateRequest& request) {
   AnswerRules rules;
+  const auto* chat = request.prompts.empty() ? nullptr : std::get_if<backend::ChatPrompt>(&request.prompts.front());
+  if (chat == nullptr) return rules;
   rules.syntax = facts.tools;
   rules.tools = wish.names;
   rules.one_call = wish.one_call;
-  rules.thinks = facts.thinks;
-  rules.opens_thinking = facts.opens_thinking;
+  rules.thinks = facts.thinks && chat->add_generation_prompt;
+  rules.opens_thinking = facts.opens_thinking && chat->add_generation_prompt;
   return rules;
 }
 

@@ -34,7 +34,7 @@ Status ReadTools(const codec::Json& tools, ToolWish* out, std::vector<std::strin
 std::string AnswerPrefix(const ToolWish& wish, const backend::Facts& facts);
 // Puts tools and prefix into the chat prompts of `request`, for the model of these facts.
 void ApplyTools(const ToolWish& wish, const backend::Facts& facts, serving::GenerateRequest* request);
-// How the answer is read.
-AnswerRules RulesOf(const ToolWish& wish, const backend::Facts& facts);
+// How the answer is read. A prompt that is no chat: as text; one that continues a message: without thoughts.
+AnswerRules RulesOf(const ToolWish& wish, const backend::Facts& facts, const serving::GenerateRequest& request);
 
 }  // namespace pelton::api::turn

@@ -68,7 +68,12 @@ TEST(Tools, APrefixIsReadAsTheCall) {
       facts.tools = syntax;
       facts.thinks = facts.opens_thinking = opens;
       ToolWish wish{.json = "[]", .names = {"a", "b"}, .forced = "b", .one_call = false};
-      AnswerReader reader(RulesOf(wish, facts));
+      serving::GenerateRequest request;
+      request.prompts.emplace_back(backend::ChatPrompt());
+      ApplyTools(wish, facts, &request);
+      EXPECT_EQ(std::get<backend::ChatPrompt>(request.prompts[0]).answer_prefix, AnswerPrefix(wish, facts));
+      EXPECT_EQ(request.special_tokens_in_text, syntax != ToolSyntax::kTags);
+      AnswerReader reader(RulesOf(wish, facts, request));
       std::vector<AnswerPart> parts;
       reader.Push(AnswerPrefix(wish, facts) + "\"x\": 1}}", &parts);
       reader.Finish(&parts);
@@ -81,6 +86,20 @@ TEST(Tools, APrefixIsReadAsTheCall) {
       EXPECT_EQ(AnswerPrefix(wish, facts), "");
     }
   }
+}
+
+TEST(Tools, ThoughtsAreLookedForWhereATurnBegins) {
+  backend::Facts facts;
+  facts.thinks = facts.opens_thinking = true;
+  serving::GenerateRequest request;
+  EXPECT_FALSE(RulesOf({}, facts, request).thinks);
+  request.prompts.emplace_back(backend::ChatPrompt());
+  EXPECT_TRUE(RulesOf({}, facts, request).opens_thinking);
+  std::get<backend::ChatPrompt>(request.prompts[0]).add_generation_prompt = false;  // a message is continued
+  EXPECT_FALSE(RulesOf({}, facts, request).thinks);
+  EXPECT_FALSE(RulesOf({}, facts, request).opens_thinking);
+  request.prompts[0] = serving::TextPrompt{"x"};
+  EXPECT_FALSE(RulesOf({}, facts, request).thinks);
 }
 
 }  // namespace
