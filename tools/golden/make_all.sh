@@ -5,15 +5,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 smollm2=$(realpath "$1"); gemma3=$(realpath "$2"); out=$(realpath "${3:-$here/../../tests/golden}")
-cache=${PELTON_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/pelton}
-python=$cache/venv-golden/bin/python
-
-if [ ! -x "$python" ] || ! "$python" -c 'import torch, transformers, gguf, sentencepiece' 2>/dev/null; then
-  echo "making $cache/venv-golden (torch is about 550 MB)"
-  python3 -m venv "$cache/venv-golden"
-  "$python" -m pip install --quiet --no-deps --require-hashes -r "$here/requirements.txt"
-  "$python" "$here/stub_cuda.py"
-fi
+source "$here/python.sh"
 if [ ! -d "$out/text" ]; then mkdir -p "$out"; cp -r "$here/../../tests/golden/text" "$out/text"; fi
 cd "$here"
 "$python" make_tokens.py "$smollm2" "$gemma3" "$out"
