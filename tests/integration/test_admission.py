@@ -183,3 +183,14 @@ def test_ten_times_the_load_is_refused_fast_and_leaves_no_trace(tmp_path):
                  < 2 * max(calm) + 20)
         assert time.monotonic() - ended < 5
         assert engine(server)["running"] == 0 and engine(server)["waiting"] == 0
+
+
+def test_tools_count_before_they_are_read():
+    def tools(size):
+        return [{"type": "function", "function": {"name": "f", "description": "x" * size}}]
+
+    with Server("sim:?rate=10&length=20", "--max-prompt-tokens", "5000") as server:
+        with StreamReader(server, CHAT, {"messages": HELLO, "stream": True}) as first:
+            next(first.events())
+            assert ask(server, tools=tools(190_000)).status == 429
+            assert ask(server, tools=tools(1_000), max_tokens=1).status == 200

@@ -24,7 +24,9 @@ PromptSize SizeOf(const GenerateRequest& request, const ModelMeasure& measure) {
     } else if (const auto* text = std::get_if<TextPrompt>(&prompt)) {
       size.bytes += text->text.size();
     } else {
-      for (const backend::Message& message : std::get<backend::ChatPrompt>(prompt).messages) {
+      const auto& chat = std::get<backend::ChatPrompt>(prompt);
+      size.bytes += chat.tools_json.size();
+      for (const backend::Message& message : chat.messages) {
         size.bytes += message.content.size() + message.tool_calls_json.size();
       }
     }
