@@ -68,7 +68,7 @@ def test_ollamas_errors_are_one_text(server, path):
 @pytest.mark.parametrize("member", [
     {"options": {"temperature": -1}}, {"options": {"top_p": 2}}, {"options": {"top_k": "many"}},
     {"options": {"num_predict": 2**63}}, {"options": {"seed": 2**63}}, {"options": {"stop": ["x"] * 17}},
-    {"options": {"repeat_penalty": 11}}, {"options": []}, {"format": "json"}, {"tools": [{}]}, {"think": "high"},
+    {"options": {"repeat_penalty": 11}}, {"options": []}, {"format": "json"}, {"tools": [{}]}, {"think": "very"},
     {"keep_alive": "1 fortnight"}, {"top_logprobs": 3}, {"stream": 1}, {"messages": [{"role": "wizard"}]},
     {"messages": [{"role": "user", "content": "x", "images": ["AAAA"]}]}, {"messages": [5]},
 ])

@@ -83,17 +83,42 @@ class FakeSink final : public DeltaSink {
   Flow flow = Flow::kContinue;
 };
 
+// Says whether it was shown tools, and what its answers are like.
+class FakeChatTemplate final : public text::ChatTemplate {
+ public:
+  const text::ChatTraits& traits() const override { return traits_; }
+  Result<std::string> Render(const text::ChatTemplateInput&) const override { return std::string(); }
+  Result<std::vector<text::TokenId>> RenderTokens(const text::ChatTemplateInput& input) const override {
+    return std::vector<text::TokenId>{input.tools_json.empty() ? 7 : 8};
+  }
+
+ private:
+  const text::ChatTraits traits_{.tools = text::ToolSyntax::kPhi, .knows_tools = true, .thinks = true,
+                                 .opens_thinking = true};
+};
+
 class Native : public ::testing::Test {
  protected:
   Native() {
     NativeParts parts;
     parts.tokenizer = std::make_shared<FakeTokenizer>();
     parts.engine = std::make_unique<FakeEngine>(&engine_);
+    parts.chat_template = std::make_unique<FakeChatTemplate>();
     backend_ = MakeNativeBackend(std::move(parts));
   }
   FakeEngine* engine_ = nullptr;
   std::unique_ptr<Backend> backend_;
 };
+
+TEST_F(Native, ToolsReachTheTemplateAndTheAnswersBeginningThePrompt) {
+  EXPECT_EQ(backend_->facts().tools, ToolSyntax::kPhi);
+  EXPECT_TRUE(backend_->facts().thinks && backend_->facts().opens_thinking);
+  ChatPrompt prompt;
+  EXPECT_EQ(*backend_->ChatTokens(prompt), std::vector<TokenId>{7});
+  prompt.tools_json = "[{}]";
+  prompt.answer_prefix = "<";  // 60
+  EXPECT_EQ(*backend_->ChatTokens(prompt), (std::vector<TokenId>{8, 0}));
+}
 
 TEST_F(Native, EveryFieldOfARequestReachesTheEngine) {
   SequenceRequest request;
