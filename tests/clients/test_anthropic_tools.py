@@ -59,6 +59,10 @@ def test_the_result_comes_back(client):
                                                  "content": "Sunny, 31 degrees."}]}]
     answer = create(client, messages=turns, tools=[WEATHER])
     assert answer.content and answer.stop_reason in ("end_turn", "max_tokens", "tool_use")
+    def count(messages):
+        return client.messages.count_tokens(model="smollm2", system=SYSTEM, messages=messages, tools=[WEATHER]).input_tokens
+    longer = [dict(turns[2], content=[dict(turns[2]["content"][0], content="Sunny, 31 degrees. " * 10)])]
+    assert count(ASK) < count(turns) < count(turns[:2] + longer)  # call and result reach the model
 
 
 def test_tools_count_and_none_shows_none(client):

@@ -119,7 +119,7 @@ class JinjaTemplate final : public ChatTemplate {
 };
 
 Result<Rendered> JinjaTemplate::Run(const ChatTemplateInput& input) const {
-  if (traits_.knows_tools) return RunTemplate(input);
+  if (traits_.knows_tools || !SpeaksOfTools(input)) return RunTemplate(input);
   const auto told = WithGenericTools(input);
   RETURN_IF_ERROR(told.status());
   return RunTemplate(*told);

@@ -1,5 +1,6 @@
 #include "text/chat_traits.h"
 
+#include <algorithm>
 #include <string>
 
 #include "codec/json.h"
@@ -63,6 +64,11 @@ ToolSyntax ToolSyntaxOf(std::string_view source) {
 bool KnowsTools(std::string_view source) { return Has(source, "tools"); }
 
 bool Thinks(std::string_view source) { return Has(source, "<think>") || Has(source, "</think>"); }
+
+bool SpeaksOfTools(const ChatTemplateInput& input) {
+  const auto speaks = [](const ChatMessage& m) { return m.role == "tool" || !m.tool_calls_json.empty(); };
+  return !input.tools_json.empty() || std::any_of(input.messages.begin(), input.messages.end(), speaks);
+}
 
 Result<ChatTemplateInput> WithGenericTools(const ChatTemplateInput& input) {
   ChatTemplateInput out = input;

@@ -2,7 +2,6 @@
 // whether the model thinks aloud first.
 #pragma once
 
-#include <cstdint>
 #include <string_view>
 
 #include "text/chat_template.h"
@@ -17,6 +16,8 @@ bool KnowsTools(std::string_view source);
 // Whether answers may begin with <think>…</think>.
 bool Thinks(std::string_view source);
 
+// Whether tools, calls or results stand in a conversation.
+bool SpeaksOfTools(const ChatTemplateInput& input);
 // For templates that know no tools: the tools, and how to call them, become part of the system message;
 // calls and results of earlier turns become text of the assistant and of the user. INVALID_ARGUMENT when
 // tools_json or tool_calls_json is no JSON array.

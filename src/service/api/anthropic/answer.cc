@@ -6,8 +6,8 @@
 
 #include "api/anthropic/error.h"
 #include "api/ending.h"
+#include "api/turn/tools.h"
 #include "base/random.h"
-#include "codec/json.h"
 #include "codec/json_write.h"
 #include "codec/sse.h"
 
@@ -76,18 +76,6 @@ void WriteBlockDelta(const AnswerPart& part, JsonWriter* w) {
   w->End();
 }
 
-// A call's arguments: what is no object of JSON (a call cut off) becomes one with the text in it.
-void WriteInput(std::string_view arguments, JsonWriter* w) {
-  const auto input = codec::ParseJson(arguments);
-  if (input.ok() && input->AsObject() != nullptr) {
-    w->Value(*input);
-  } else {
-    w->Object();
-    if (!arguments.empty()) w->Key("unfinished").Value(arguments);
-    w->End();
-  }
-}
-
 // All blocks of an answer.
 void WriteBlocks(const std::vector<AnswerPart>& parts, JsonWriter* w) {
   w->Array();
@@ -103,7 +91,7 @@ void WriteBlocks(const std::vector<AnswerPart>& parts, JsonWriter* w) {
     } else {
       const bool has = i + 1 < parts.size() && parts[i + 1].kind == Kind::kArguments;
       w->Value("tool_use").Key("id").Value(RandomId("toolu_")).Key("name").Value(part.text).Key("input");
-      WriteInput(has ? parts[i + 1].text : std::string_view(), w);
+      turn::WriteArguments(has ? parts[i + 1].text : std::string_view(), w);
     }
     w->End();
   }
@@ -269,10 +257,7 @@ class WholeAnswer final : public serving::Output {
     std::string body;
     JsonWriter w(&body);
     AnswerReader reader(parts_.rules);
-    std::vector<AnswerPart> read;
-    reader.Push(parts_.answer_prefix, &read);
-    reader.Push(text_, &read);
-    reader.Finish(&read);
+    const std::vector<AnswerPart> read = turn::ReadAnswer(&reader, parts_.answer_prefix, text_);
     WriteMessage(parts_, outcome_, &read, reader, &w);
     net::Response response = JsonResponse(std::move(body));
     response.headers.Add("request-id", parts_.request_id);

@@ -169,14 +169,16 @@ Result<backend::ChatPrompt> ReadPrompt(const Json& body, std::vector<std::string
 }
 
 // {"name":…,"description":…,"input_schema":…} → a function as chat templates expect it.
-Result<Json> FunctionOf(const Json& tool, const std::string& at) {
+Result<Json> FunctionOf(const Json& tool, const std::string& at, turn::ToolWish* out) {
   const std::string* type = tool.AsObject() == nullptr ? nullptr : TextOf(tool, "type");
   if (tool.AsObject() == nullptr || (type != nullptr && *type != "custom")) {
     return BadField(at + ".type", "can only be custom: this server runs no tools itself");
   }
   const std::string* name = TextOf(tool, "name");
-  if (name == nullptr || !turn::IsToolName(*name)) {
-    return BadField(at + ".name", fmt::format("must be 1 to {} letters, digits, _ or -", turn::kToolNameMax));
+  RETURN_IF_ERROR(turn::AddToolName(name, at + ".name", out));
+  const Json* description = Given(tool, "description");
+  if (description != nullptr && description->AsString() == nullptr) {
+    return BadField(at + ".description", "must be a string");
   }
   const Json* schema = Given(tool, "input_schema");
   if (schema == nullptr || schema->AsObject() == nullptr) {
@@ -184,11 +186,11 @@ Result<Json> FunctionOf(const Json& tool, const std::string& at) {
   }
   Json function = Json::EmptyObject();
   function.Set("name", *name);
-  if (const std::string* description = TextOf(tool, "description")) function.Set("description", *description);
+  if (description != nullptr) function.Set("description", *description);
   function.Set("parameters", *schema);
-  Json out = Json::EmptyObject();
-  out.Set("type", "function").Set("function", std::move(function));
-  return out;
+  Json wrapped = Json::EmptyObject();
+  wrapped.Set("type", "function").Set("function", std::move(function));
+  return wrapped;
 }
 
 Status ReadToolChoice(const Json& choice, turn::ToolWish* out) {
@@ -213,15 +215,17 @@ Status ReadToolChoice(const Json& choice, turn::ToolWish* out) {
   return OkStatus();
 }
 
-Status ReadToolWish(const Json& body, turn::ToolWish* out, std::vector<std::string>* ignored) {
+Status ReadToolWish(const Json& body, turn::ToolWish* out) {
   if (const Json* tools = Given(body, "tools")) {
+    const Json::Array& array = *tools->AsArray();
+    RETURN_IF_ERROR(turn::CheckToolCount(array.size()));
     Json functions = Json::EmptyArray();
-    for (size_t i = 0; i < std::min(tools->AsArray()->size(), turn::kToolsMax + 1); ++i) {
-      auto function = FunctionOf((*tools->AsArray())[i], fmt::format("tools.{}", i));
+    for (size_t i = 0; i < array.size(); ++i) {
+      auto function = FunctionOf(array[i], fmt::format("tools.{}", i), out);
       if (!function.ok()) return function.status();
       functions.Push(*std::move(function));
     }
-    RETURN_IF_ERROR(turn::ReadTools(functions, out, ignored));
+    RETURN_IF_ERROR(turn::KeepTools(functions, out));
   }
   const Json* choice = Given(body, "tool_choice");
   return choice == nullptr ? OkStatus() : ReadToolChoice(*choice, out);
@@ -289,7 +293,7 @@ Result<ParsedRequest> ParseMessages(std::string_view text, bool strict) {
   if (const Json* v = Given(*body, "top_k")) request.sampling.top_k = static_cast<int>(*v->AsInt());
   RETURN_IF_ERROR(ReadStops(*body, &request.stop));
   out.form.stream = GivenBool(*body, "stream", false);
-  RETURN_IF_ERROR(ReadToolWish(*body, &out.form.tools, &out.form.ignored));
+  RETURN_IF_ERROR(ReadToolWish(*body, &out.form.tools));
   auto prompt = ReadPrompt(*body, &out.form.ignored);
   if (!prompt.ok()) return prompt.status();
   RETURN_IF_ERROR(ReadThinking(*body, &*prompt, &out.form.ignored));
@@ -309,7 +313,7 @@ Result<ParsedCount> ParseCount(std::string_view text, bool strict) {
   auto prompt = ReadPrompt(*body, &out.ignored);
   if (!prompt.ok()) return prompt.status();
   turn::ToolWish tools;
-  RETURN_IF_ERROR(ReadToolWish(*body, &tools, &out.ignored));
+  RETURN_IF_ERROR(ReadToolWish(*body, &tools));
   RETURN_IF_ERROR(ReadThinking(*body, &*prompt, &out.ignored));
   prompt->tools_json = std::move(tools.json);
   out.prompt = *std::move(prompt);

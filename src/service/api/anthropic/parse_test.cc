@@ -121,6 +121,8 @@ TEST(AnthropicParse, WhatIsMissingOrWrongIsNamed) {
   EXPECT_EQ(Refused(With(R"("system":[{"type":"image"}])")), "system.0");
   EXPECT_EQ(Refused(With(R"("tools":[{"name":"w"}])")), "tools.0.input_schema");
   EXPECT_EQ(Refused(With(R"("tools":[{"name":"a b","input_schema":{}}])")), "tools.0.name");
+  EXPECT_EQ(Refused(With(R"("tools":[{"name":"w","input_schema":{}},{"name":"w","input_schema":{}}])")), "tools.1.name");
+  EXPECT_EQ(Refused(With(R"("tools":[{"name":"w","description":1,"input_schema":{}}])")), "tools.0.description");
   EXPECT_EQ(Refused(With(R"("tools":[{"type":"bash_20250124","name":"bash"}])")), "tools.0.type");
   EXPECT_EQ(Refused(With(R"("tool_choice":{"type":"any"})")), "tool_choice");
   EXPECT_EQ(Refused(With(R"("tool_choice":{"type":"often"})")), "tool_choice.type");

@@ -9,7 +9,7 @@
 #include "api/ending.h"
 #include "api/ollama/error.h"
 #include "api/ollama/moment.h"
-#include "codec/json.h"
+#include "api/turn/tools.h"
 #include "codec/json_write.h"
 #include "codec/utf8.h"
 
@@ -59,18 +59,6 @@ struct Piece {
   bool empty() const { return text.empty() && thinking.empty() && calls.empty(); }
 };
 
-// Arguments are an object; what is none (a call cut off) becomes one with the text in it.
-void WriteArguments(const std::string& arguments, JsonWriter* w) {
-  const auto object = codec::ParseJson(arguments);
-  if (object.ok() && object->AsObject() != nullptr) {
-    w->Value(*object);
-  } else {
-    w->Object();
-    if (!arguments.empty()) w->Key("unfinished").Value(arguments);
-    w->End();
-  }
-}
-
 // An object with its text, not yet ended.
 void Open(const AnswerHead& head, const Piece& piece, JsonWriter* w) {
   w->Object().Key("model").Value(head.model).Key("created_at").Value(NowRfc3339());
@@ -84,7 +72,7 @@ void Open(const AnswerHead& head, const Piece& piece, JsonWriter* w) {
   if (!piece.calls.empty()) w->Key("tool_calls").Array();
   for (const auto& [name, arguments] : piece.calls) {
     w->Object().Key("function").Object().Key("name").Value(name).Key("arguments");
-    WriteArguments(arguments, w);
+    turn::WriteArguments(arguments, w);
     w->End().End();
   }
   if (!piece.calls.empty()) w->End();

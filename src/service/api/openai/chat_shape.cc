@@ -46,7 +46,7 @@ using turn::AnswerReader;
 
 // One call of a tool, as streams begin it and whole answers hold it. Mistral's templates want ids of nine
 // letters and digits back.
-std::string CallJson(const AnswerPart& call, backend::ToolSyntax syntax, std::string_view arguments, bool indexed) {
+std::string ToolCallJson(const AnswerPart& call, backend::ToolSyntax syntax, std::string_view arguments, bool indexed) {
   std::string id = RandomId("call_");
   if (syntax == backend::ToolSyntax::kMistral) id = id.substr(id.size() - 9);
   std::string out;
@@ -56,15 +56,6 @@ std::string CallJson(const AnswerPart& call, backend::ToolSyntax syntax, std::st
   w.Key("id").Value(id).Key("type").Value("function").Key("function").Object();
   w.Key("name").Value(call.text).Key("arguments").Value(arguments).End().End();
   return out;
-}
-
-// An answer as parts, from its beginning to its end.
-std::vector<AnswerPart> PartsOf(const AnswerHead& head, std::string_view text, AnswerReader* reader) {
-  std::vector<AnswerPart> parts;
-  reader->Push(head.answer_prefix, &parts);
-  reader->Push(text, &parts);
-  reader->Finish(&parts);
-  return parts;
 }
 
 // "tool_calls" when the answer ends with calls, by itself or because no more are wanted.
@@ -112,7 +103,7 @@ class Chat final : public Shape {
     for (size_t i = 0; i < choices.size(); ++i) {
       const Choice& choice = choices[i];
       AnswerReader reader(head_.rules);
-      const std::vector<AnswerPart> parts = PartsOf(head_, choice.text, &reader);
+      const std::vector<AnswerPart> parts = turn::ReadAnswer(&reader, head_.answer_prefix, choice.text);
       out += fmt::format("{}{{\"index\":{},\"message\":", i == 0 ? "" : ",", i);
       AppendMessage(parts, &out);
       out += ",\"logprobs\":";
@@ -132,7 +123,7 @@ class Chat final : public Shape {
       if (part.kind != AnswerPart::Kind::kCall) continue;
       const bool has = i + 1 < parts.size() && parts[i + 1].kind == AnswerPart::Kind::kArguments;
       calls += calls.empty() ? "" : ",";
-      calls += CallJson(part, head_.rules.syntax, has ? parts[i + 1].text : "", /*indexed=*/false);
+      calls += ToolCallJson(part, head_.rules.syntax, has ? parts[i + 1].text : "", /*indexed=*/false);
     }
     *out += "{\"role\":\"assistant\",\"content\":";
     if (content.empty() && !calls.empty()) {
@@ -157,7 +148,7 @@ class Chat final : public Shape {
       case AnswerPart::Kind::kText: w.Key("content").Value(part.text); break;
       case AnswerPart::Kind::kReasoning: w.Key("reasoning_content").Value(part.text); break;
       case AnswerPart::Kind::kCall:
-        w.Key("tool_calls").Array().Raw(CallJson(part, head_.rules.syntax, "", /*indexed=*/true)).End();
+        w.Key("tool_calls").Array().Raw(ToolCallJson(part, head_.rules.syntax, "", /*indexed=*/true)).End();
         break;
       case AnswerPart::Kind::kArguments:
         w.Key("tool_calls").Array().Object().Key("index").Value(part.call);

@@ -14,28 +14,25 @@ constexpr size_t kNameMax = 256;
 
 struct Marks {
   std::string_view opener, closer;
-  bool bare;  // an answer may be a call without the opener
+  std::string_view between;  // what may stand beside calls besides white space
+  bool bare = false;         // an answer may be a call without the opener
+  bool list = false;         // calls may stand in brackets
 };
 
+// The first character of an opener, and of kThinkEnd, does not come again in it: where a match breaks off,
+// only the present character can begin another.
 Marks MarksOf(ToolSyntax syntax) {
   switch (syntax) {
-    case ToolSyntax::kTags: return {"<tool_call>", "</tool_call>", false};
-    case ToolSyntax::kJson: return {"<|python_tag|>", "", true};
-    case ToolSyntax::kMistral: return {"[TOOL_CALLS]", "", false};
-    case ToolSyntax::kPhi: return {"<|tool_call|>", "<|/tool_call|>", false};
+    case ToolSyntax::kTags: return {.opener = "<tool_call>", .closer = "</tool_call>", .between = ""};
+    case ToolSyntax::kJson: return {.opener = "<|python_tag|>", .closer = "", .between = ";", .bare = true};
+    case ToolSyntax::kMistral: return {.opener = "[TOOL_CALLS]", .closer = "", .between = ",]", .list = true};
+    case ToolSyntax::kPhi:
+      return {.opener = "<|tool_call|>", .closer = "<|/tool_call|>", .between = ",]", .list = true};
   }
   return {};
 }
 
 bool IsSpace(char c) { return kSpace.find(c) != std::string_view::npos; }
-
-// Bytes at the end of `text` that may begin `mark`.
-size_t Begun(std::string_view text, std::string_view mark) {
-  for (size_t n = std::min(text.size(), mark.size() - 1); n > 0; --n) {
-    if (mark.starts_with(text.substr(text.size() - n))) return n;
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -58,8 +55,9 @@ void AnswerReader::Finish(std::vector<AnswerPart>* parts) {
     case State::kName:
       GiveBack();
       break;
-    case State::kThinking:
-      FinishThinking();
+    case State::kThinking:  // cut off: what could have been the mark's beginning is a thought
+      EmitThought(std::exchange(held_, {}));
+      space_.clear();
       break;
     case State::kObject:
       if (!begun_) GiveBack();
@@ -95,96 +93,75 @@ void AnswerReader::Step(std::string_view* text) {
 
 // White space, then <think> or anything else.
 void AnswerReader::Lead(std::string_view* text) {
-  held_.push_back(text->front());
-  text->remove_prefix(1);
-  std::string_view seen = held_;
-  seen.remove_prefix(std::min(seen.find_first_not_of(kSpace), seen.size()));
-  if (kThink.starts_with(seen)) {
-    if (seen.size() < kThink.size()) return;
+  const char c = text->front();
+  if (held_.empty() && IsSpace(c)) {
+    space_.push_back(c);
+    text->remove_prefix(1);
+  } else if (c != kThink[held_.size()]) {
+    Again();
+  } else {
+    held_.push_back(c);
+    text->remove_prefix(1);
+    if (held_.size() < kThink.size()) return;
     held_.clear();
+    space_.clear();
     state_ = State::kThinking;
-    return;
   }
-  state_ = State::kText;
-  const std::string again = std::exchange(held_, {});
-  std::string_view rest = again;
-  while (!rest.empty()) Step(&rest);
+}
+
+// Reads up to `mark` and emits what comes before it. True when the mark is complete: it is in held_.
+bool AnswerReader::Seek(std::string_view mark, void (AnswerReader::*emit)(std::string_view), std::string_view* text) {
+  while (!text->empty()) {
+    if (held_.empty()) {
+      const size_t at = std::min(text->find(mark.front()), text->size());
+      (this->*emit)(text->substr(0, at));
+      text->remove_prefix(at);
+      if (text->empty()) return false;
+    }
+    if (text->front() != mark[held_.size()]) {
+      (this->*emit)(std::exchange(held_, {}));
+      continue;
+    }
+    held_.push_back(text->front());
+    text->remove_prefix(1);
+    if (held_.size() == mark.size()) return true;
+  }
+  return false;
 }
 
 void AnswerReader::Think(std::string_view* text) {
-  held_.append(*text);
-  *text = {};
-  const size_t end = held_.find(kThinkEnd);
-  std::string_view thought = std::string_view(held_).substr(0, end);
-  if (end == std::string::npos) thought.remove_suffix(Begun(thought, kThinkEnd));
-  // White space at both ends goes; inside it waits for what follows.
-  const size_t first = thought.find_first_not_of(kSpace);
-  const size_t last = thought.find_last_not_of(kSpace);
-  const bool begins = fresh_;
-  if (first != std::string_view::npos) {
-    Emit(AnswerPart::Kind::kReasoning, thought.substr(begins ? first : 0, last + 1 - (begins ? first : 0)));
-    fresh_ = false;
-  }
-  if (end != std::string::npos) {
-    const std::string rest = held_.substr(end + kThinkEnd.size());
-    held_.clear();
-    fresh_ = true;
-    state_ = State::kAfterThinking;
-    std::string_view more = rest;
-    while (!more.empty()) Step(&more);
-    return;
-  }
-  if (first != std::string_view::npos) held_.erase(0, last + 1);
-}
-
-// Cut off inside its thoughts: what could have been the mark's beginning is one of them.
-void AnswerReader::FinishThinking() {
-  const size_t first = held_.find_first_not_of(kSpace);
-  if (first == std::string::npos) return;
-  Emit(AnswerPart::Kind::kReasoning, std::string_view(held_).substr(fresh_ ? first : 0));
+  if (!Seek(kThinkEnd, &AnswerReader::EmitThought, text)) return;
   held_.clear();
+  space_.clear();
+  fresh_ = true;
+  state_ = State::kAfterThinking;
 }
 
 void AnswerReader::Text(std::string_view* text) {
   if (rules_.tools.empty()) {
+    Emit(AnswerPart::Kind::kText, std::exchange(space_, {}));  // of Lead
     Emit(AnswerPart::Kind::kText, *text);
     *text = {};
     return;
   }
   const Marks marks = MarksOf(rules_.syntax);
   if (marks.bare && fresh_ && held_.empty()) {
-    while (!text->empty() && IsSpace(text->front())) {
-      space_.push_back(text->front());
-      text->remove_prefix(1);
-    }
+    const size_t at = std::min(text->find_first_not_of(kSpace), text->size());
+    space_ += text->substr(0, at);
+    text->remove_prefix(at);
     if (text->empty()) return;
     if (text->front() == '{') {
       state_ = State::kOpened;
       return;
     }
   }
-  held_.append(*text);
-  *text = {};
-  const size_t at = held_.find(marks.opener);
-  if (at == std::string::npos) {
-    const size_t keep = Begun(held_, marks.opener);
-    const std::string tail = held_.substr(held_.size() - keep);
-    held_.resize(held_.size() - keep);
-    EmitText(std::exchange(held_, tail));
-    return;
-  }
-  const std::string rest = held_.substr(at + marks.opener.size());
-  held_.resize(at);
-  EmitText(std::exchange(held_, std::string(marks.opener)));
-  state_ = State::kOpened;
-  std::string_view more = rest;
-  while (!more.empty()) Step(&more);
+  if (Seek(marks.opener, &AnswerReader::EmitText, text)) state_ = State::kOpened;
 }
 
 // Behind the opener: white space, a list's bracket, then an object, or Mistral's name.
 void AnswerReader::Opened(std::string_view* text) {
   const char c = text->front();
-  const bool list = rules_.syntax == ToolSyntax::kMistral || rules_.syntax == ToolSyntax::kPhi;
+  const bool list = MarksOf(rules_.syntax).list;
   if (c == '{') {
     BeginObject(CallJson());
     return;
@@ -233,18 +210,14 @@ void AnswerReader::Object(std::string_view* text) {
     const char c = text->front();
     text->remove_prefix(1);
     json_.Feed(c);
-    if (!begun_) held_.push_back(c);
-    const bool wrong = json_.bad() || (json_.has_name() && !IsTool(json_.name()));
-    if (!begun_ && (wrong || held_.size() > kCallHeldMax)) {
-      GiveBack();
-      return;
-    }
-    if (!begun_ && json_.has_name()) {
-      begun_ = true;
-      held_.clear();
-      space_.clear();
-      fresh_ = false;
-      parts_->push_back({.kind = AnswerPart::Kind::kCall, .text = json_.name(), .call = calls_++});
+    if (!begun_) {
+      held_.push_back(c);
+      const bool wrong = json_.bad() || (json_.has_name() && !IsTool(json_.name()));
+      if (wrong || held_.size() > kCallHeldMax) {
+        GiveBack();
+        return;
+      }
+      if (json_.has_name()) BeginCall();
     }
     if (json_.done() || json_.bad()) {
       if (json_.bad()) *text = here;  // a brace was forgotten: this belongs to what follows
@@ -258,6 +231,14 @@ void AnswerReader::Object(std::string_view* text) {
   Emit(AnswerPart::Kind::kArguments, arguments);
 }
 
+void AnswerReader::BeginCall() {
+  begun_ = true;
+  held_.clear();
+  space_.clear();
+  fresh_ = false;
+  parts_->push_back({.kind = AnswerPart::Kind::kCall, .text = json_.name(), .call = calls_++});
+}
+
 void AnswerReader::EndCall() {
   std::string arguments = json_.TakeArguments();
   if (arguments.empty() && !had_arguments_) arguments = "{}";
@@ -269,22 +250,24 @@ void AnswerReader::EndCall() {
 // Behind a call: white space, the closer, what parts calls, the next call, or text.
 void AnswerReader::Closed(std::string_view* text) {
   const char c = text->front();
-  const std::string_view closer = MarksOf(rules_.syntax).closer;
-  const std::string next = held_ + c;
-  if (!closer.empty() && closer.starts_with(next)) {
-    held_ = next == closer ? std::string() : next;
-    if (next == closer) state_ = State::kText;
+  const Marks marks = MarksOf(rules_.syntax);
+  if (!marks.closer.empty() && c == marks.closer[held_.size()]) {
+    held_.push_back(c);
     text->remove_prefix(1);
-    return;
-  }
-  if (held_.empty() && (IsSpace(c) || c == ',' || c == ';' || c == ']')) {
+    if (held_.size() < marks.closer.size()) return;
+    held_.clear();
+    state_ = State::kText;
+  } else if (held_.empty() && (IsSpace(c) || marks.between.find(c) != std::string_view::npos)) {
     text->remove_prefix(1);
-    return;
-  }
-  if (held_.empty() && c == '{') {
+  } else if (held_.empty() && c == '{') {
     BeginObject(CallJson());
-    return;
+  } else {
+    Again();
   }
+}
+
+// What was held for another mark, a few characters at most, is read as text.
+void AnswerReader::Again() {
   state_ = State::kText;
   const std::string again = std::exchange(held_, {});
   std::string_view rest = again;
@@ -296,20 +279,30 @@ void AnswerReader::GiveBack() {
   EmitText(std::exchange(held_, {}));
 }
 
-// White space at the end waits: before a call it goes.
 void AnswerReader::EmitText(std::string_view text) {
-  if (text.empty()) return;
-  if (text.find_first_not_of(kSpace) == std::string_view::npos) {
+  EmitHolding(AnswerPart::Kind::kText, text, /*leads=*/after_call_);
+  if (text.find_first_not_of(kSpace) != std::string_view::npos) after_call_ = false;
+}
+
+void AnswerReader::EmitThought(std::string_view text) {
+  EmitHolding(AnswerPart::Kind::kReasoning, text, /*leads=*/fresh_);
+}
+
+// White space at the end waits: before a mark it goes. So does what leads, behind a mark.
+void AnswerReader::EmitHolding(AnswerPart::Kind kind, std::string_view text, bool leads) {
+  const size_t first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) {
     space_ += text;
     return;
   }
-  if (after_call_) text.remove_prefix(text.find_first_not_of(kSpace));
-  if (!after_call_) Emit(AnswerPart::Kind::kText, space_);
-  after_call_ = false;
-  space_.clear();
+  if (leads) {
+    text.remove_prefix(first);
+  } else {
+    Emit(kind, space_);
+  }
   fresh_ = false;
   const size_t end = text.find_last_not_of(kSpace) + 1;
-  Emit(AnswerPart::Kind::kText, text.substr(0, end));
+  Emit(kind, text.substr(0, end));
   space_ = text.substr(end);
 }
 
@@ -325,6 +318,14 @@ void AnswerReader::Emit(AnswerPart::Kind kind, std::string_view text) {
 
 bool AnswerReader::IsTool(std::string_view name) const {
   return std::find(rules_.tools.begin(), rules_.tools.end(), name) != rules_.tools.end();
+}
+
+std::vector<AnswerPart> ReadAnswer(AnswerReader* reader, std::string_view prefix, std::string_view text) {
+  std::vector<AnswerPart> parts;
+  reader->Push(prefix, &parts);
+  reader->Push(text, &parts);
+  reader->Finish(&parts);
+  return parts;
 }
 
 }  // namespace pelton::api::turn

@@ -1,5 +1,5 @@
 // What a model's answer is made of: thoughts, text, calls of tools. Reads the text as it comes, in any
-// cuts with the same result (tests hold it to that). Text that only looks like a call stays text: nothing
+// cuts with the same result and at linear cost (tests hold it to both). Text that only looks like a call stays text: nothing
 // of an answer is lost but the marks around calls and thoughts and the white space beside them.
 #pragma once
 
@@ -47,16 +47,20 @@ class AnswerReader {  // thread-compatible
   void Step(std::string_view* text);
   void Lead(std::string_view* text);
   void Think(std::string_view* text);
-  void FinishThinking();
   void Text(std::string_view* text);
   void Opened(std::string_view* text);
   void Name(std::string_view* text);
   void Object(std::string_view* text);
   void Closed(std::string_view* text);
+  bool Seek(std::string_view mark, void (AnswerReader::*emit)(std::string_view), std::string_view* text);
   void BeginObject(CallJson json);
+  void BeginCall();
   void EndCall();
+  void Again();
   void GiveBack();  // what was held becomes text
   void EmitText(std::string_view text);
+  void EmitThought(std::string_view text);
+  void EmitHolding(AnswerPart::Kind kind, std::string_view text, bool leads);
   void Emit(AnswerPart::Kind kind, std::string_view text);
   bool IsTool(std::string_view name) const;
 
@@ -72,5 +76,8 @@ class AnswerReader {  // thread-compatible
   int calls_ = 0;
   std::vector<AnswerPart>* parts_ = nullptr;  // during Push and Finish
 };
+
+// A whole answer at once, behind what the model was made to begin with.
+std::vector<AnswerPart> ReadAnswer(AnswerReader* reader, std::string_view prefix, std::string_view text);
 
 }  // namespace pelton::api::turn

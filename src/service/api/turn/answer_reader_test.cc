@@ -122,6 +122,10 @@ TEST(AnswerReader, Llama3) {
   }
 }
 
+TEST(AnswerReader, WhatPartsCallsIsTextWhereNothingPartsThem) {
+  EXPECT_EQ(Read(kTags, "<tool_call>{\"name\": \"add\"}</tool_call>, then;"), (Parts{C("add"), A("{}"), T(", then;")}));
+}
+
 TEST(AnswerReader, Mistral) {
   const AnswerRules rules = Rules(ToolSyntax::kMistral);
   const Parts two = {C("add"), A("{\"a\": 1}"), C("get_weather", 1), A("{}", 1)};

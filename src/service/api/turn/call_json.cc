@@ -1,6 +1,5 @@
 #include "api/turn/call_json.h"
 
-#include <cctype>
 #include <utility>
 
 #include "codec/json.h"

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "api/fields.h"
-#include "codec/json_write.h"
 
 namespace pelton::api::turn {
 namespace {
@@ -27,13 +26,7 @@ Status ReadTool(const Json& tool, const std::string& at, ToolWish* out, std::vec
   if (function == nullptr || function->AsObject() == nullptr) {
     return BadField(at + ".function", "must be an object with the function's name");
   }
-  const std::string* name = TextOf(*function, "name");
-  if (name == nullptr || !IsToolName(*name)) {
-    return BadField(at + ".function.name", fmt::format("must be 1 to {} letters, digits, _ or -", kToolNameMax));
-  }
-  if (std::find(out->names.begin(), out->names.end(), *name) != out->names.end()) {
-    return BadField(at + ".function.name", fmt::format("\"{}\" is there twice", *name));
-  }
+  RETURN_IF_ERROR(AddToolName(TextOf(*function, "name"), at + ".function.name", out));
   const Json* description = Given(*function, "description");
   if (description != nullptr && description->AsString() == nullptr) {
     return BadField(at + ".function.description", "must be a string");
@@ -46,12 +39,10 @@ Status ReadTool(const Json& tool, const std::string& at, ToolWish* out, std::vec
     const std::string strict = "tools[].function.strict";
     if (std::find(ignored->begin(), ignored->end(), strict) == ignored->end()) ignored->push_back(strict);
   }
-  out->names.push_back(*name);
   return OkStatus();
 }
 
-}  // namespace
-
+// Letters, digits, _ and -.
 bool IsToolName(std::string_view name) {
   const auto fits = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -59,22 +50,40 @@ bool IsToolName(std::string_view name) {
   return !name.empty() && name.size() <= kToolNameMax && std::all_of(name.begin(), name.end(), fits);
 }
 
+}  // namespace
+
+Status CheckToolCount(size_t count) {
+  if (count <= kToolsMax) return OkStatus();
+  return BadField("tools", fmt::format("has {} tools; at most {} are allowed", count, kToolsMax));
+}
+
+Status AddToolName(const std::string* name, const std::string& at, ToolWish* out) {
+  if (name == nullptr || !IsToolName(*name)) {
+    return BadField(at, fmt::format("must be 1 to {} letters, digits, _ or -", kToolNameMax));
+  }
+  if (std::find(out->names.begin(), out->names.end(), *name) != out->names.end()) {
+    return BadField(at, fmt::format("\"{}\" is there twice", *name));
+  }
+  out->names.push_back(*name);
+  return OkStatus();
+}
+
+Status KeepTools(const Json& tools, ToolWish* out) {
+  if (tools.AsArray()->empty()) return OkStatus();
+  out->json = codec::WriteJson(tools);
+  if (out->json.size() <= kToolsBytesMax) return OkStatus();
+  return BadField("tools", fmt::format("have {} bytes as JSON; at most {} are allowed", out->json.size(),
+                                       kToolsBytesMax));
+}
+
 Status ReadTools(const Json& tools, ToolWish* out, std::vector<std::string>* ignored) {
   const Json::Array* array = tools.AsArray();
   if (array == nullptr) return BadField("tools", "must be an array");
-  if (array->size() > kToolsMax) {
-    return BadField("tools", fmt::format("has {} tools; at most {} are allowed", array->size(), kToolsMax));
-  }
+  RETURN_IF_ERROR(CheckToolCount(array->size()));
   for (size_t i = 0; i < array->size(); ++i) {
     RETURN_IF_ERROR(ReadTool((*array)[i], fmt::format("tools[{}]", i), out, ignored));
   }
-  if (array->empty()) return OkStatus();
-  out->json = codec::WriteJson(tools);
-  if (out->json.size() > kToolsBytesMax) {
-    return BadField("tools", fmt::format("have {} bytes as JSON; at most {} are allowed", out->json.size(),
-                                         kToolsBytesMax));
-  }
-  return OkStatus();
+  return KeepTools(tools, out);
 }
 
 std::string AnswerPrefix(const ToolWish& wish, const backend::Facts& facts) {
@@ -115,6 +124,17 @@ AnswerRules RulesOf(const ToolWish& wish, const backend::Facts& facts, const ser
   rules.thinks = facts.thinks && chat->add_generation_prompt;
   rules.opens_thinking = facts.opens_thinking && chat->add_generation_prompt;
   return rules;
+}
+
+void WriteArguments(std::string_view arguments, codec::JsonWriter* w) {
+  const auto object = codec::ParseJson(arguments);
+  if (object.ok() && object->AsObject() != nullptr) {
+    w->Value(*object);
+    return;
+  }
+  w->Object();
+  if (!arguments.empty()) w->Key("unfinished").Value(arguments);
+  w->End();
 }
 
 }  // namespace pelton::api::turn

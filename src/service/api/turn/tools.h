@@ -10,6 +10,7 @@
 #include "backend/backend.h"
 #include "base/status.h"
 #include "codec/json.h"
+#include "codec/json_write.h"
 #include "serving/request.h"
 
 namespace pelton::api::turn {
@@ -25,8 +26,12 @@ struct ToolWish {
   bool one_call = false;
 };
 
-// Letters, digits, _ and -, at most kToolNameMax.
-bool IsToolName(std::string_view name);
+// What every API's tools are held to; INVALID_ARGUMENT naming `at`. The name is kept.
+Status CheckToolCount(size_t count);
+Status AddToolName(const std::string* name, const std::string& at, ToolWish* out);
+// Keeps the tools, an array in OpenAI's shape, if their size allows.
+Status KeepTools(const codec::Json& tools, ToolWish* out);
+
 // `tools` in OpenAI's shape. INVALID_ARGUMENT naming the member. Members without effect go to `ignored`.
 Status ReadTools(const codec::Json& tools, ToolWish* out, std::vector<std::string>* ignored);
 
@@ -36,5 +41,9 @@ std::string AnswerPrefix(const ToolWish& wish, const backend::Facts& facts);
 void ApplyTools(const ToolWish& wish, const backend::Facts& facts, serving::GenerateRequest* request);
 // How the answer is read. A prompt that is no chat: as text; one that continues a message: without thoughts.
 AnswerRules RulesOf(const ToolWish& wish, const backend::Facts& facts, const serving::GenerateRequest& request);
+
+// For APIs whose answers hold a call's arguments as an object: what is none, since the call was cut off,
+// becomes {"unfinished": "…"}.
+void WriteArguments(std::string_view arguments, codec::JsonWriter* w);
 
 }  // namespace pelton::api::turn
